@@ -1,0 +1,1 @@
+"""Effects: everything that touches a Hub, a disk or a database."""

@@ -1,0 +1,1 @@
+"""The Hub's API as this engine uses it."""

@@ -1,0 +1,1 @@
+"""The doors: where people and processes come in."""

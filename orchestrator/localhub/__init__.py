@@ -1,0 +1,1 @@
+"""The embedded Hub: a real HTTP server that tiers a real directory."""

@@ -1,0 +1,1 @@
+"""Pure: what should happen, decided without clock, disk, network or environment."""
