@@ -1,0 +1,1 @@
+"""The audit's ledger: one append-only table whose records are chained by their hashes."""

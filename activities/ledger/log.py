@@ -1,0 +1,156 @@
+"""The audit log: records go to the end of one chain, each once under its key, and can be read and verified."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Row, select
+
+from activities.ledger.database import Database
+from activities.ledger.records import (
+    GENESIS,
+    AuditRecord,
+    Stored,
+    canonical,
+    chained_hash,
+    check_names,
+    timestamp,
+)
+from activities.ledger.tables import audit
+from activities.ledger.verdict import Verdict, walk_chain
+
+_KEYS_A_QUERY = 500
+
+
+class AuditLog:
+    """The audit in one database; safe to use from many threads and many processes at once.
+
+    Every call may raise AuditUnavailable (try again) or WrongDatabase (fix it).
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+
+    def __repr__(self) -> str:
+        return f"AuditLog({self._database!r})"
+
+    def append(self, record: AuditRecord) -> Stored:
+        """Write a record at the end of the chain, or give the one that has its key; raises BadRecord."""
+        return self.append_many([record])[0]
+
+    def append_many(self, records: Sequence[AuditRecord]) -> list[Stored]:
+        """Write records in one transaction, in their order, all or none; answers stand in the same order."""
+        bodies = [check(record) for record in records]
+        if not records:
+            return []
+        with self._database.writing() as connection:
+            taken = _by_key(connection, {record.key for record in records})
+            seq, prev_hash = _end(connection)
+            answers: list[Stored] = []
+            rows: list[dict[str, object]] = []
+            for record, body in zip(records, bodies, strict=True):
+                there = taken.get(record.key)
+                if there is not None:
+                    answers.append(there.model_copy(update={"same": _is_same(there, record, body)}))
+                    continue
+                seq += 1
+                row = _row(record, body, seq, prev_hash)
+                rows.append(row)
+                prev_hash = str(row["hash"])
+                answers.append(Stored.model_validate({**row, "body": json.loads(body)}))
+                taken[record.key] = answers[-1]
+            if rows:
+                connection.execute(audit.insert(), rows)
+        return answers
+
+    def get(self, key: str) -> Stored | None:
+        """Give the record that has a key, if there is one."""
+        with self._database.reading() as connection:
+            return _by_key(connection, {key}).get(key)
+
+    def records(
+        self,
+        run: str | None = None,
+        event: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        since: datetime | None = None,
+        newest: bool = False,
+    ) -> list[Stored]:
+        """Give up to `limit` records with a sequence above `after` in their order: the first ones, or the newest."""
+        query = select(audit).where(audit.c.seq > after)
+        if run is not None:
+            query = query.where(audit.c.run == run)
+        if event is not None:
+            query = query.where(audit.c.event == event)
+        if since is not None:
+            query = query.where(audit.c.at >= timestamp(since))
+        query = query.order_by(audit.c.seq.desc() if newest else audit.c.seq).limit(limit)
+        with self._database.reading() as connection:
+            found = [_stored(row) for row in connection.execute(query)]
+        return found[::-1] if newest else found
+
+    def verify(self) -> Verdict:
+        """Walk the whole chain and tell whether every record is as it was written, and which one is the first not."""
+        with self._database.reading() as connection:
+            return walk_chain(connection)
+
+    def close(self) -> None:
+        """Close every connection; the next call opens new ones."""
+        self._database.close()
+
+
+def check(record: AuditRecord) -> str:
+    """Give the canonical text of a record's body; raises BadRecord when the record could never be written."""
+    check_names(record)
+    return canonical(record.body)
+
+
+def _row(record: AuditRecord, body: str, seq: int, prev_hash: str) -> dict[str, object]:
+    at = timestamp(datetime.now(UTC))
+    event = str(record.event)
+    digest = chained_hash(
+        seq=seq,
+        at=at,
+        actor=record.actor,
+        run=record.run,
+        event=event,
+        key=record.key,
+        body=body,
+        prev_hash=prev_hash,
+    )
+    return {
+        "seq": seq,
+        "at": at,
+        "actor": record.actor,
+        "run": record.run,
+        "event": event,
+        "key": record.key,
+        "body": body,
+        "prev_hash": prev_hash,
+        "hash": digest,
+    }
+
+
+def _end(connection: Connection) -> tuple[int, str]:
+    last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+    return (0, GENESIS) if last is None else (last.seq, last.hash)
+
+
+def _by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Stored]:
+    wanted = sorted(keys)
+    found: dict[str, Stored] = {}
+    for start in range(0, len(wanted), _KEYS_A_QUERY):
+        some = wanted[start : start + _KEYS_A_QUERY]
+        found.update((row.key, _stored(row)) for row in connection.execute(select(audit).where(audit.c.key.in_(some))))
+    return found
+
+
+def _is_same(there: Stored, record: AuditRecord, body: str) -> bool:
+    return (there.event, there.run, canonical(there.body)) == (record.event, record.run, body)
+
+
+def _stored(row: Row[tuple[object, ...]]) -> Stored:
+    fields = dict(row._mapping)
+    return Stored.model_validate({**fields, "body": json.loads(str(fields["body"]))})

@@ -1,0 +1,105 @@
+"""The verdict on the chain: whole, or broken at which record and how."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from activities.ledger.records import GENESIS, chained_hash
+from activities.ledger.tables import audit
+from workflows.payload import Payload
+
+_ROWS_A_CHUNK = 2000
+
+_Row = Row[tuple[Any, ...]]
+
+
+class Verdict(Payload):
+    """Whether the chain is whole; `head` is the hash of the last record looked at, worth noting elsewhere."""
+
+    ok: bool
+    count: int
+    head: str
+    broken_at: int | None = None
+    why: str | None = None
+
+
+def walk_chain(connection: Connection) -> Verdict:
+    """Check every record against its hash and the record before; memory does not grow with their number."""
+    count, head = 0, GENESIS
+    for row in _rows(connection):
+        if row.seq == count + 1 and row.prev_hash == head and _fits(row, row.seq):
+            count, head = row.seq, row.hash
+            continue
+        broken_at, why = _explained(connection, row, count, head)
+        return Verdict(ok=False, count=count, head=head, broken_at=broken_at, why=why)
+    return Verdict(ok=True, count=count, head=head)
+
+
+def _explained(connection: Connection, row: _Row, count: int, head: str) -> tuple[int, str]:
+    """Say which record is wrong, given the first that does not follow the `count` good ones before it."""
+    expected = count + 1
+    if row.seq < expected:
+        return row.seq, "inserted: no record has a sequence below 1"
+    if row.seq > expected:
+        missing = f"record {expected} is" if row.seq == expected + 1 else f"records {expected} to {row.seq - 1} are"
+        return expected, f"removed: {missing} missing before record {row.seq}"
+    if not _fits(row, row.seq):
+        return _misfit(connection, row, head)
+    # The record is whole but was chained to another than the one before it: one of the two was put there later.
+    follower = _at(connection, row.seq + 1)
+    if count > 0 and (follower is None or follower.prev_hash == row.hash):
+        return count, f"replaced: record {row.seq} was chained to another record {count} than the one that is there"
+    return row.seq, "inserted: its own hash fits, but it does not follow the record before it"
+
+
+def _misfit(connection: Connection, row: _Row, head: str) -> tuple[int, str]:
+    origin = _origin(connection, row)
+    if origin is None:
+        return row.seq, "changed: the record does not match its hash"
+    if origin == row.seq - 1 and row.seq > 1:
+        return row.seq - 1, f"inserted: record {row.seq} was number {origin} when it was written"
+    follower = _at(connection, row.seq + 1)
+    if origin == row.seq + 1 and not (follower is not None and _fits(follower, row.seq)):
+        return row.seq, f"removed: what is record {row.seq} now was number {origin} when it was written"
+    return row.seq, f"reordered: the record was number {origin} when it was written"
+
+
+def _origin(connection: Connection, row: _Row) -> int | None:
+    """Give the sequence under which a record that was moved fits its hash."""
+    candidates = [row.seq - 1, row.seq + 1]
+    before = connection.execute(select(audit.c.seq).where(audit.c.hash == row.prev_hash).limit(1)).scalar()
+    if before is not None:
+        candidates.append(before + 1)
+    elif row.prev_hash == GENESIS:
+        candidates.append(1)
+    return next((seq for seq in candidates if _fits(row, seq)), None)
+
+
+def _fits(row: _Row, seq: int) -> bool:
+    digest = chained_hash(
+        seq=seq,
+        at=row.at,
+        actor=row.actor,
+        run=row.run,
+        event=row.event,
+        key=row.key,
+        body=row.body,
+        prev_hash=row.prev_hash,
+    )
+    return bool(digest == row.hash)
+
+
+def _at(connection: Connection, seq: int) -> _Row | None:
+    return connection.execute(select(audit).where(audit.c.seq == seq)).one_or_none()
+
+
+def _rows(connection: Connection) -> Iterator[_Row]:
+    after: int | None = None
+    while True:
+        query = select(audit).order_by(audit.c.seq).limit(_ROWS_A_CHUNK)
+        chunk = connection.execute(query if after is None else query.where(audit.c.seq > after)).all()
+        yield from chunk
+        if len(chunk) < _ROWS_A_CHUNK:
+            return
+        after = chunk[-1].seq
