@@ -37,7 +37,11 @@ def configure_logs(settings: Settings, *, terminal: bool | None = None) -> None:
         else [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
     )
     # The traceback becomes text before the scrubber sees it: a richer one would print local variables.
-    render = [structlog.processors.format_exc_info, Scrubber(secrets_of(settings)), *rendering]
+    render: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        Scrubber(secrets_of(settings)),
+        *rendering,
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

