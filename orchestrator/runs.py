@@ -1,0 +1,259 @@
+"""Starts runs, asks them where they stand, steers them and reads how they ended."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.settings import Settings
+from workflows.payload import Payload
+from workflows.policy import Policy
+from workflows.progress import FlightProgress, RunProgress, combine
+from workflows.run import Flight, Person, RunReport, RunRequest, RunState, RunStatus, SegmentStatus
+from workflows.run_batches import RunBatches
+from workflows.run_policy import RunPolicy
+
+
+class RunError(Exception):
+    """What was asked of a run cannot be done; the text says why and what to do."""
+
+
+class NoSuchRun(RunError):
+    """Temporal knows no run of this name: `orchestrator runs list` shows those that it knows."""
+
+
+class RunSummary(Payload):
+    """One line in the list of runs; `state` of an open run is its last announced one."""
+
+    run: str
+    policy: str
+    state: str
+    actor: str
+    reason: str
+    started: datetime
+    finished: datetime | None
+
+
+async def start_run(
+    client: Client,
+    settings: Settings,
+    policy: Policy,
+    *,
+    actor: str,
+    reason: str,
+    as_of: datetime | None = None,
+) -> str:
+    """Start one execution of a policy and give its name; refuses while another run of this policy is open."""
+    open_run = await _open_run(client, policy.name)
+    if open_run is not None:
+        raise RunError(
+            f"policy {policy.name} already runs as {open_run}: "
+            f"watch it with 'orchestrator runs watch {open_run}', or cancel it first"
+        )
+    run = new_run_name(policy.name, datetime.now(UTC))
+    request = RunRequest(
+        run=run,
+        policy=policy,
+        actor=actor,
+        reason=reason,
+        as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
+    )
+    await client.start_workflow(
+        RunPolicy.run,
+        request,
+        id=run,
+        task_queue=settings.task_queue,
+        memo={"policy": policy.name, "actor": actor, "reason": reason, "state": str(RunState.RUNNING)},
+        static_summary=f"{policy.name}: {reason}"[:200],
+    )
+    return run
+
+
+def new_run_name(policy: str, now: datetime) -> str:
+    """Make a name that sorts by time and fits into file names, e.g. `archive-cold-media-20261123T220000Z-4f2a`."""
+    return f"{policy}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+async def run_status(client: Client, run: str) -> RunStatus:
+    """Ask the run itself; a closed one answers from its history."""
+    return await _ask(client.get_workflow_handle_for(RunPolicy.run, run), RunPolicy.status, run)
+
+
+async def run_progress(client: Client, run: str) -> RunProgress:
+    """Ask the run and its open segments, and read the heartbeats of what is in flight."""
+    status = await run_status(client, run)
+    status = await _with_abrupt_end(client, status)
+    segments, flights = [], []
+    for name in status.open_segments:
+        try:
+            segment, in_flight = await _segment(client, name)
+        except NoSuchRun:
+            continue
+        segments.append(segment)
+        flights.extend(in_flight)
+    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC))
+
+
+async def watch_run(client: Client, run: str, *, every: float = 0.5) -> AsyncIterator[RunProgress]:
+    """Give the progress again and again until the run has ended, the last one included."""
+    while True:
+        progress = await run_progress(client, run)
+        yield progress
+        if progress.state.final:
+            return
+        await asyncio.sleep(every)
+
+
+async def run_report(client: Client, run: str) -> RunReport:
+    """Wait for the end of a run and give its report; raises RunError when it ended without one."""
+    handle = client.get_workflow_handle_for(RunPolicy.run, run)
+    try:
+        return await handle.result()
+    except WorkflowFailureError as error:
+        raise RunError(f"run {run} ended without a report: {error.cause or error}") from error
+    except RPCError as error:
+        raise _translated(error, run) from error
+
+
+async def list_runs(client: Client, *, policy: str | None = None, limit: int = 50) -> list[RunSummary]:
+    """Give the newest runs, first the newest."""
+    found = []
+    async for execution in client.list_workflows("WorkflowType = 'RunPolicy'", limit=limit if policy is None else None):
+        summary = await _summary(execution)
+        if policy is None or summary.policy == policy:
+            found.append(summary)
+        if len(found) == limit:
+            break
+    return found
+
+
+async def pause(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
+    """Begin nothing more in this run until it is resumed."""
+    return await _update(client, run, RunPolicy.pause, Person(actor=actor, reason=reason))
+
+
+async def resume(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
+    """Let a paused run go on."""
+    return await _update(client, run, RunPolicy.resume, Person(actor=actor, reason=reason))
+
+
+async def cancel(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
+    """End a run: nothing more begins, the Hub's jobs in flight are cancelled, every file is accounted for."""
+    return await _update(client, run, RunPolicy.cancel, Person(actor=actor, reason=reason))
+
+
+async def _ask(handle: WorkflowHandle[Any, Any], query: Any, name: str) -> Any:
+    try:
+        return await handle.query(query)
+    except WorkflowQueryFailedError as error:
+        raise RunError(f"{name} cannot answer: {error}") from error
+    except RPCError as error:
+        raise _translated(error, name) from error
+
+
+async def _update(client: Client, run: str, update: Any, person: Person) -> RunStatus:
+    handle = client.get_workflow_handle_for(RunPolicy.run, run)
+    try:
+        status: RunStatus = await handle.execute_update(update, person)
+    except WorkflowUpdateFailedError as error:
+        raise RunError(str(error.cause or error)) from error
+    except RPCError as error:
+        raise _translated(error, run) from error
+    return status
+
+
+async def _segment(client: Client, name: str) -> tuple[SegmentStatus, list[FlightProgress]]:
+    handle = client.get_workflow_handle_for(RunBatches.run, name)
+    status: SegmentStatus = await _ask(handle, RunBatches.status, name)
+    described = await handle.describe()
+    beats = [_beat(client, pending) for pending in described.raw_description.pending_activities]
+    by_job = {beat.get("job"): beat for beat in beats if beat.get("job") is not None}
+    unsent = [beat for beat in beats if beat.get("job") is None and beat.get("trouble")]
+    flights = []
+    for flight in status.in_flight:
+        beat = by_job.get(flight.job) if flight.job is not None else (unsent.pop() if unsent else None)
+        flights.append(_flight(flight, beat or {}))
+    return status, flights
+
+
+def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
+    return FlightProgress(
+        **flight.model_dump(), word=beat.get("word"), progress=beat.get("progress"), trouble=beat.get("trouble")
+    )
+
+
+def _beat(client: Client, pending: Any) -> dict[str, Any]:
+    """Read one pending activity: its heartbeat, or why its last attempt failed."""
+    beat: dict[str, Any] = {}
+    if pending.heartbeat_details.payloads:
+        told = json.loads(pending.heartbeat_details.payloads[0].data)
+        if isinstance(told, dict):
+            beat = {**told, "trouble": told.get("trouble") or told.get("waits_for")}
+    if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and pending.attempt > 1:
+        beat["trouble"] = pending.last_failure.message or beat.get("trouble")
+    return beat
+
+
+async def _with_abrupt_end(client: Client, status: RunStatus) -> RunStatus:
+    """A run that was terminated from outside could not say so itself."""
+    if status.state.final:
+        return status
+    described = await client.get_workflow_handle(status.run).describe()
+    if described.status in (WorkflowExecutionStatus.RUNNING, None):
+        return status
+    end = described.status.name.lower() if described.status else "ended"
+    return status.model_copy(
+        update={
+            "state": RunState.FAILED,
+            "finished": described.close_time,
+            "waits_for": None,
+            "open_segments": (),
+            "trouble": status.trouble or f"the run was {end} in Temporal; its Hub jobs may still run",
+        }
+    )
+
+
+async def _open_run(client: Client, policy: str) -> str | None:
+    async for execution in client.list_workflows("WorkflowType = 'RunPolicy' AND ExecutionStatus = 'Running'"):
+        if (await execution.memo()).get("policy") == policy:
+            return execution.id
+    return None
+
+
+async def _summary(execution: WorkflowExecution) -> RunSummary:
+    memo = await execution.memo()
+    state = str(memo.get("state", ""))
+    closed_without_word = execution.status is not WorkflowExecutionStatus.RUNNING and not _is_final(state)
+    return RunSummary(
+        run=execution.id,
+        policy=str(memo.get("policy", "")),
+        state=str(RunState.FAILED) if closed_without_word else state,
+        actor=str(memo.get("actor", "")),
+        reason=str(memo.get("reason", "")),
+        started=execution.start_time,
+        finished=execution.close_time,
+    )
+
+
+def _is_final(state: str) -> bool:
+    return state in {str(one) for one in RunState if one.final}
+
+
+def _translated(error: RPCError, run: str) -> Exception:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NoSuchRun(f"no run {run}: 'orchestrator runs list' shows those there are")
+    return error

@@ -1,0 +1,29 @@
+"""Connects to Temporal the way its own tools do: by environment variables and profiles."""
+
+import asyncio
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError
+
+from orchestrator.settings import Settings
+
+DEFAULT_ADDRESS = "localhost:7233"
+
+
+class TemporalUnreachable(Exception):
+    """Temporal does not answer: check that it runs, and TEMPORAL_ADDRESS or the profile."""
+
+
+async def connect(settings: Settings, *, within: float = 10.0) -> Client:
+    """Connect within so many seconds; the address of the settings wins over a profile's."""
+    config = ClientConfig.load_client_connect_config()
+    if settings.temporal_address:
+        config["target_host"] = settings.temporal_address
+    address = config.get("target_host", DEFAULT_ADDRESS)
+    try:
+        async with asyncio.timeout(within):
+            return await Client.connect(**{"target_host": address, **config}, data_converter=pydantic_data_converter)
+    except (TimeoutError, RuntimeError, RPCError) as error:
+        raise TemporalUnreachable(f"Temporal does not answer at {address}: {error or 'no answer in time'}") from error

@@ -1,0 +1,79 @@
+"""A worker: runs workflows and activities for one task queue until it is told to stop."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from activities.inventory import Inventories
+from activities.outcomes import Outcomes
+from activities.selection import Plans
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.workflow import SandboxImportNotificationPolicy
+
+from activities.audit import Audit, AuditLog
+from activities.hub.client import Hub
+from activities.jobs import Jobs
+from activities.poller import JobPoller
+from activities.preflight import Preflight
+from activities.storage import open_storage
+from orchestrator.hub import open_hub
+from orchestrator.settings import Settings
+from workflows.run_batches import RunBatches
+from workflows.run_policy import RunPolicy
+
+WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches)
+
+HEARD_WITHIN = timedelta(seconds=2)
+"""Heartbeats are passed on at least this often, so that a cancellation is heard in seconds."""
+
+RUNNER = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_import_notification_policy(
+        SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
+        | SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
+    )
+)
+
+
+@asynccontextmanager
+async def working(settings: Settings, client: Client) -> AsyncIterator[Worker]:
+    """Work for as long as the block lasts; what is under way at its end is handed to the next worker."""
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(open_hub(settings))
+        log = AuditLog(settings.audit.get_secret_value())
+        stack.callback(log.close)
+        worker = Worker(
+            client,
+            task_queue=settings.task_queue,
+            workflows=WORKFLOWS,
+            activities=_activities(settings, hub, log),
+            workflow_runner=RUNNER,
+            max_concurrent_activities=settings.worker_activities,
+            max_eager_activity_reservations_per_workflow_task=20,
+            max_heartbeat_throttle_interval=HEARD_WITHIN,
+            default_heartbeat_throttle_interval=HEARD_WITHIN,
+            graceful_shutdown_timeout=timedelta(seconds=2),
+        )
+        async with worker:
+            yield worker
+
+
+def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..., Any]]:
+    storage = open_storage(settings.storage)
+    audit = Audit(log)
+    jobs = Jobs(hub, storage, audit, JobPoller(hub))
+    plans = Plans(storage, memory_limit=settings.selection_memory, temp_dir=settings.spill_dir)
+    outcomes = Outcomes(storage, memory_limit=settings.selection_memory, temp_dir=settings.spill_dir)
+    return [
+        audit.record,
+        Preflight(hub, audit).check_hub,
+        Inventories(hub, storage).take_inventory,
+        plans.make_plan,
+        jobs.submit_batch,
+        jobs.watch_job,
+        jobs.cancel_jobs,
+        outcomes.next_round,
+        outcomes.close_outcomes,
+    ]

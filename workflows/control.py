@@ -1,0 +1,51 @@
+"""Decisions about going on: the retry ladder and the guards, as arithmetic on what is known."""
+
+from datetime import timedelta
+
+from workflows.plan import Plan
+from workflows.policy import Guards, RetryFailedFiles
+
+
+def ladder_wait(ladder: RetryFailedFiles, tries: int) -> timedelta | None:
+    """Say how long to wait after `tries` tries of a file; None when the ladder has ended.
+
+    The last rung serves every try beyond it.
+    """
+    if tries >= ladder.attempts:
+        return None
+    return ladder.wait[min(tries - 1, len(ladder.wait) - 1)]
+
+
+def breach(plan: Plan, guards: Guards, *, now_us: int) -> str | None:
+    """Name the first guard that the plan breaks, with both numbers; None when it may go on."""
+    if guards.max_files is not None and plan.files > guards.max_files:
+        return f"the plan holds {plan.files:,} files, guards.max_files allows {guards.max_files:,}"
+    if guards.max_bytes is not None and plan.bytes > guards.max_bytes:
+        return f"the plan holds {plan.bytes:,} bytes, guards.max_bytes allows {guards.max_bytes:,}"
+    if guards.max_percent_of_scope is not None:
+        for part, whole, what in ((plan.files, plan.scope_files, "files"), (plan.bytes, plan.scope_bytes, "bytes")):
+            if part * 100 > guards.max_percent_of_scope * whole:
+                return (
+                    f"the plan holds {part:,} of {whole:,} {what} in its scope ({part * 100 / max(whole, 1):.1f}%), "
+                    f"guards.max_percent_of_scope allows {guards.max_percent_of_scope:g}%"
+                )
+    if guards.inventory_max_age is not None and plan.inventory_taken_us:
+        age = timedelta(microseconds=now_us - plan.inventory_taken_us)
+        if age > guards.inventory_max_age:
+            return f"the inventory is {age} old, guards.inventory_max_age allows {guards.inventory_max_age}"
+    return None
+
+
+def caps(plan: Plan, guards: Guards) -> tuple[int | None, int | None]:
+    """Say how many files and bytes a truncated plan may hold under every guard on size; None is no limit."""
+    files = [guards.max_files]
+    size = [guards.max_bytes]
+    if guards.max_percent_of_scope is not None:
+        files.append(int(plan.scope_files * guards.max_percent_of_scope / 100))
+        size.append(int(plan.scope_bytes * guards.max_percent_of_scope / 100))
+    return _least(files), _least(size)
+
+
+def _least(limits: list[int | None]) -> int | None:
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None

@@ -1,0 +1,82 @@
+"""Every timeout and retry of the product, by the name of what it is for."""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType, ParentClosePolicy
+
+from activities.errors import PERMANENT
+
+
+class ActivityOptions(TypedDict, total=False):
+    """What is spread at the call of an activity."""
+
+    schedule_to_close_timeout: timedelta
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+class ChildOptions(TypedDict, total=False):
+    """What is spread at the start of a child workflow."""
+
+    parent_close_policy: ParentClosePolicy
+
+
+PATIENT = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=30),
+    non_retryable_error_types=list(PERMANENT),
+)
+"""A service that is away comes back: try until somebody stops the run, at most 30 s apart."""
+
+RECORD: ActivityOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
+PREFLIGHT: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        maximum_interval=timedelta(seconds=30),
+        non_retryable_error_types=list(PERMANENT),
+    ),
+}
+LONG_READ: ActivityOptions = {
+    "start_to_close_timeout": timedelta(days=7),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": PATIENT,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""Inventory, plan, next round, outcomes: minutes to hours, and a dead worker costs half a minute."""
+
+SUBMIT: ActivityOptions = {
+    "start_to_close_timeout": timedelta(days=7),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": PATIENT,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""Waits inside for a Hub that is away, so that only a lost worker makes a second attempt."""
+
+CANCEL_JOBS: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": PATIENT,
+}
+
+SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
+
+SEGMENT_BATCHES = 400
+"""Batches in one segment: at about 20 events a batch its history stays below 10,000."""
+
+WATCH_MARGIN = timedelta(hours=2)
+"""What a watch may last beyond the job's own limit: cancelling a late job, and an outage of the Hub at its end."""
+
+
+def watching(job_timeout: timedelta) -> ActivityOptions:
+    """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled."""
+    return {
+        "start_to_close_timeout": job_timeout + WATCH_MARGIN,
+        "heartbeat_timeout": timedelta(seconds=30),
+        "retry_policy": PATIENT,
+    }

@@ -1,0 +1,70 @@
+"""Where a run stands at one moment, and when it may end: arithmetic on counts and clocks."""
+
+from datetime import datetime, timedelta
+
+from workflows.payload import Payload
+from workflows.plan import OutcomeCounts
+from workflows.run import Flight, RunState, RunStatus, SegmentStatus
+
+
+class FlightProgress(Flight):
+    """A batch in flight with what its watcher last heard; `trouble` is why it does not hear more."""
+
+    word: str | None = None
+    progress: float | None = None
+    trouble: str | None = None
+
+
+class RunProgress(Payload):
+    """The status of a run with the live counts of its open segments added."""
+
+    status: RunStatus
+    state: RunState
+    waits_for: str | None
+    counts: OutcomeCounts
+    files: int
+    bytes: int
+    files_per_second: float | None
+    bytes_per_second: float | None
+    eta: datetime | None
+    in_flight: tuple[FlightProgress, ...]
+    jobs: int
+
+    @property
+    def share(self) -> float:
+        """The part of the planned files that has an outcome, 0 to 1."""
+        return min(1.0, self.counts.total / self.files) if self.files else 0.0
+
+
+def combine(
+    status: RunStatus, segments: tuple[SegmentStatus, ...], flights: tuple[FlightProgress, ...], now: datetime
+) -> RunProgress:
+    """Add up what the run and its open segments say at one moment."""
+    counts = status.counts
+    for segment in segments:
+        counts = counts.plus(segment.counts)
+    end = status.finished or now
+    worked = (end - status.work_started).total_seconds() if status.work_started else 0.0
+    files = status.plan.files if status.plan else 0
+    rate = counts.total / worked if worked > 0 and counts.total else None
+    left = files - counts.total
+    return RunProgress(
+        status=status,
+        state=status.state,
+        waits_for=status.waits_for or _first_trouble(flights),
+        counts=counts,
+        files=files,
+        bytes=status.plan.bytes if status.plan else 0,
+        files_per_second=rate,
+        bytes_per_second=counts.bytes_done / worked if worked > 0 else None,
+        eta=now + timedelta(seconds=left / rate) if rate and left > 0 and not status.state.final else None,
+        in_flight=flights,
+        jobs=status.jobs + sum(1 for flight in flights if flight.job is not None),
+    )
+
+
+def _first_trouble(flights: tuple[FlightProgress, ...]) -> str | None:
+    paused = next((flight for flight in flights if flight.word in ("PAUSED", "PAUSING")), None)
+    if paused is not None:
+        return f"Hub job {paused.job}, which is paused in the Hub"
+    return next((flight.trouble for flight in flights if flight.trouble), None)

@@ -1,0 +1,409 @@
+"""One execution of a policy, told as a story: check, list, plan, guard, work in rounds, account for every file."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.inventory import Inventories, InventoryRef, InventoryRequest
+    from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
+    from activities.selection import PlanRequest, Plans
+
+    from activities.audit import Audit, AuditRecord
+    from activities.preflight import Preflight, PreflightRequest
+    from workflows.control import breach, caps, ladder_wait
+    from workflows.options import LONG_READ, PREFLIGHT, RECORD
+    from workflows.plan import OutcomeCounts, Plan
+    from workflows.run import (
+        Draining,
+        Person,
+        Phase,
+        RoundRecord,
+        RunReport,
+        RunRequest,
+        RunState,
+        RunStatus,
+        Stop,
+    )
+    from workflows.segments import Segments
+    from workflows.steering import SEGMENT_DRAINS
+
+Value = TypeVar("Value")
+FINAL_PHASES = (Phase.REPORT, Phase.OVER)
+
+
+class Stopped(Exception):
+    """Somebody or the deadline stopped the run; what was planned is still accounted for."""
+
+
+class Refused(Exception):
+    """A guard does not let this plan run; nothing has moved."""
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class RunPolicy:
+    """Runs one policy once, from its start to the last file's outcome."""
+
+    @workflow.init
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self._policy = request.policy
+        self._state = RunState.RUNNING
+        self._phase = Phase.PREFLIGHT
+        self._segments = Segments(request.run, request.policy)
+        self._inventory: InventoryRef | None = None
+        self._plan: Plan | None = None
+        self._rounds: list[RoundRecord] = []
+        self._outcomes: OutcomeCounts | None = None
+        self._outcomes_digest: str | None = None
+        self._trouble: str | None = None
+        self._next_try: datetime | None = None
+        self._started = workflow.now()
+        self._work_started: datetime | None = None
+        self._finished: datetime | None = None
+
+    @workflow.run
+    async def run(self, request: RunRequest) -> RunReport:
+        """Tell the story to its end, also when the engine itself is asked to cancel the run."""
+        story = asyncio.create_task(self._story())
+        try:
+            return await asyncio.shield(story)
+        except asyncio.CancelledError:
+            await self._stop(Stop(why="cancelled in Temporal", by="temporal", state=RunState.CANCELLED))
+            return await story
+
+    async def _story(self) -> RunReport:
+        await self._record("run.started", actor=self._request.actor, **self._why_it_runs())
+        deadline = asyncio.create_task(self._keep_deadline())
+        try:
+            await self._check_the_hub()
+            await self._list_the_namespace()
+            await self._make_the_plan()
+            await self._meet_the_guards()
+            await self._work_in_rounds()
+        except Stopped:
+            pass
+        except Refused as refusal:
+            self._state, self._trouble = RunState.REFUSED, str(refusal)
+        except (ActivityError, ChildWorkflowError) as error:
+            self._trouble = _root_cause(error)
+        await self._account_for_every_file()
+        deadline.cancel()
+        return await self._end()
+
+    # The story's sentences, in order.
+
+    async def _check_the_hub(self) -> None:
+        run = self._policy.run
+        request = PreflightRequest(
+            run=self._request.run, site=self._policy.site, workflow=run.workflow, queue=run.queue
+        )
+        await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
+
+    async def _list_the_namespace(self) -> None:
+        self._phase = Phase.INVENTORY
+        select = self._policy.select
+        request = InventoryRequest(
+            name=self._request.run, site=self._policy.site, source=select.source, paths=select.paths
+        )
+        self._inventory = await self._unless_stopped(
+            workflow.start_activity_method(Inventories.take_inventory, request, **LONG_READ)
+        )
+
+    async def _make_the_plan(self) -> None:
+        self._phase = Phase.PLAN
+        plan = await self._planned(None, None)
+        guards = self._policy.guards
+        if guards.on_exceed == "truncate" and breach(plan, guards, now_us=plan.inventory_taken_us):
+            plan = await self._planned(*caps(plan, guards))
+        self._plan = plan
+        await self._record("plan.made", **plan.model_dump(mode="json", exclude={"policy_digest"}))
+
+    async def _meet_the_guards(self) -> None:
+        plan = self._the_plan()
+        why = breach(plan, self._policy.guards, now_us=_micros())
+        if why:
+            await self._record("run.refused", why=why)
+            raise Refused(why)
+
+    async def _work_in_rounds(self) -> None:
+        plan = self._the_plan()
+        self._phase, self._work_started = Phase.WORK, workflow.now()
+        pending = RoundRecord(number=1, manifest=plan.manifest, files=plan.files, batches=plan.batches)
+        while pending.files:
+            await self._run_round(pending)
+            wait = ladder_wait(self._policy.retry.failed_files, pending.number)
+            if wait is None:
+                return
+            ref = await self._failed_ones(pending)
+            pending = RoundRecord(
+                number=pending.number + 1, manifest=ref.manifest, files=ref.files, batches=ref.batches
+            )
+            if pending.files:
+                await self._sleep(wait)
+
+    async def _account_for_every_file(self) -> None:
+        self._phase = Phase.REPORT
+        if self._plan is None or self._state is RunState.REFUSED:
+            return
+        request = CloseRequest(
+            run=self._request.run,
+            plan=self._plan.manifest,
+            rounds=tuple((record.number, record.manifest, record.batches) for record in self._rounds),
+            unreached=self._unreached(),
+        )
+        try:
+            closed = await workflow.execute_activity_method(Outcomes.close_outcomes, request, **LONG_READ)
+        except ActivityError as error:
+            self._trouble = self._trouble or _root_cause(error)
+            return
+        self._outcomes, self._outcomes_digest = closed.counts, closed.digest
+
+    async def _end(self) -> RunReport:
+        self._finished = workflow.now()
+        self._state = self._verdict()
+        self._phase = Phase.OVER
+        report = RunReport(
+            run=self._request.run,
+            policy=self._policy.name,
+            state=self._state,
+            plan=self._plan,
+            outcomes=self._outcomes or OutcomeCounts(),
+            outcomes_digest=self._outcomes_digest,
+            rounds=tuple(self._rounds),
+            jobs=self._segments.jobs,
+            trouble=self._trouble,
+            started=self._started,
+            finished=self._finished,
+        )
+        await self._record("run.ended", **report.model_dump(mode="json", exclude={"plan", "run", "rounds"}))
+        workflow.upsert_memo({"state": str(self._state)})
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return report
+
+    # What people ask and say while it runs.
+
+    @workflow.query
+    def status(self) -> RunStatus:
+        """Where the run stands; counts of open segments are theirs to tell."""
+        return RunStatus(
+            run=self._request.run,
+            policy=self._policy.name,
+            state=self._shown_state(),
+            phase=self._phase,
+            waits_for=self._waits_for(),
+            actor=self._request.actor,
+            reason=self._request.reason,
+            plan=self._plan,
+            rounds=tuple(self._rounds),
+            counts=self._outcomes or self._segments.counts,
+            jobs=self._segments.jobs,
+            open_segments=self._segments.names,
+            concurrency=self._segments.steering.slots,
+            started=self._started,
+            work_started=self._work_started,
+            finished=self._finished,
+            next_try=self._next_try,
+            trouble=self._trouble,
+        )
+
+    @workflow.update
+    async def pause(self, person: Person) -> RunStatus:
+        """Begin nothing more until somebody resumes; jobs in flight go on to their end."""
+        if self._segments.steering.paused_by is None:
+            await self._segments.steer(paused_by=person.actor)
+            await self._record("run.paused", actor=person.actor, reason=person.reason)
+        return self.status()
+
+    @workflow.update
+    async def resume(self, person: Person) -> RunStatus:
+        """Go on after a pause."""
+        if self._segments.steering.paused_by is not None:
+            await self._segments.steer(paused_by=None)
+            await self._record("run.resumed", actor=person.actor, reason=person.reason)
+        return self.status()
+
+    @workflow.update
+    async def cancel(self, person: Person) -> RunStatus:
+        """Begin nothing more, cancel the Hub's jobs in flight, and account for every file."""
+        why = f"cancelled by {person.actor}" + (f": {person.reason}" if person.reason else "")
+        await self._stop(Stop(why=why, by=person.actor, state=RunState.CANCELLED), reason=person.reason)
+        return self.status()
+
+    @pause.validator
+    def _may_pause(self, person: Person) -> None:
+        self._refuse_when_over()
+
+    @resume.validator
+    def _may_resume(self, person: Person) -> None:
+        self._refuse_when_over()
+
+    @cancel.validator
+    def _may_cancel(self, person: Person) -> None:
+        self._refuse_when_over()
+
+    @workflow.signal(name=SEGMENT_DRAINS)
+    async def segment_drains(self, draining: Draining) -> None:
+        """Let the next segment have the slots that this one does not need any more."""
+        await self._segments.draining(draining.segment, draining.in_flight)
+
+    # Rounds.
+
+    async def _run_round(self, record: RoundRecord) -> None:
+        self._rounds.append(record)
+        await self._record("round.started", **record.model_dump(mode="json"))
+        await self._segments.run_round(record)
+        self._raise_if_stopped()
+
+    async def _failed_ones(self, record: RoundRecord) -> RoundRef:
+        request = NextRound(
+            run=self._request.run,
+            round=record.number,
+            manifest=record.manifest,
+            batches=record.batches,
+            retry=self._policy.retry,
+            batch=self._policy.run.batch,
+        )
+        return await self._unless_stopped(workflow.start_activity_method(Outcomes.next_round, request, **LONG_READ))
+
+    # Stopping, waiting, deadlines.
+
+    async def _keep_deadline(self) -> None:
+        limit = self._policy.run.deadline
+        if limit is None:
+            return
+        await asyncio.sleep(limit.total_seconds())
+        await self._stop(Stop(why=f"run.deadline ({limit}) passed", by="engine", state=RunState.FAILED))
+
+    async def _stop(self, stop: Stop, reason: str = "") -> None:
+        if self._segments.steering.stop or self._phase in FINAL_PHASES:
+            return
+        await self._segments.steer(stop=stop)
+        await self._record("run.stopped", actor=stop.by, why=stop.why, reason=reason)
+
+    def _raise_if_stopped(self) -> None:
+        if self._segments.steering.stop:
+            raise Stopped(self._segments.steering.stop.why)
+
+    async def _unless_stopped(self, handle: workflow.ActivityHandle[Value]) -> Value:
+        """Wait for an activity that a stop interrupts, and begin nothing while paused."""
+        await workflow.wait_condition(lambda: handle.done() or self._segments.steering.stop is not None)
+        if not handle.done():
+            handle.cancel()
+        try:
+            value = await handle
+        except ActivityError:
+            self._raise_if_stopped()
+            raise
+        await workflow.wait_condition(
+            lambda: self._segments.steering.stop is not None or self._segments.steering.paused_by is None
+        )
+        self._raise_if_stopped()
+        return value
+
+    async def _sleep(self, wait: timedelta) -> None:
+        self._next_try = workflow.now() + wait
+        try:
+            await workflow.wait_condition(lambda: self._segments.steering.stop is not None, timeout=wait)
+        except TimeoutError:
+            pass
+        finally:
+            self._next_try = None
+        self._raise_if_stopped()
+
+    # Answers.
+
+    async def _planned(self, files: int | None, size: int | None) -> Plan:
+        assert self._inventory is not None
+        request = PlanRequest(
+            run=self._request.run,
+            policy=self._policy,
+            inventory=self._inventory,
+            as_of_us=self._as_of_us(),
+            cap_files=files,
+            cap_bytes=size,
+        )
+        return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
+
+    def _the_plan(self) -> Plan:
+        assert self._plan is not None
+        return self._plan
+
+    def _as_of_us(self) -> int:
+        asked = self._request.as_of_us
+        return asked if asked is not None else round(self._started.timestamp() * 1_000_000)
+
+    def _unreached(self) -> Unreached | None:
+        stop = self._segments.steering.stop
+        if stop is not None:
+            return Unreached(outcome="cancelled", message=stop.why)
+        if self._trouble is not None:
+            return Unreached(outcome="failed", reason="hub_error", message=self._trouble)
+        return None
+
+    def _verdict(self) -> RunState:
+        stop = self._segments.steering.stop
+        if self._state is RunState.REFUSED:
+            return RunState.REFUSED
+        if stop is not None and stop.state is RunState.CANCELLED:
+            return RunState.CANCELLED
+        if stop is not None:
+            self._trouble = self._trouble or stop.why
+        outcomes, planned = self._outcomes or OutcomeCounts(), self._plan.files if self._plan else 0
+        if outcomes.total != planned:
+            self._trouble = self._trouble or f"{outcomes.total:,} outcomes do not add up to {planned:,} planned files"
+        if self._trouble or outcomes.failed or outcomes.cancelled:
+            return RunState.FAILED
+        return RunState.SUCCEEDED
+
+    def _shown_state(self) -> RunState:
+        if self._phase is Phase.OVER or self._state is RunState.REFUSED:
+            return self._state
+        if self._segments.steering.stop is not None:
+            return RunState.CANCELLING
+        if self._segments.steering.paused_by is not None:
+            return RunState.PAUSED
+        return RunState.WAITING if self._next_try else RunState.RUNNING
+
+    def _waits_for(self) -> str | None:
+        if self._phase is Phase.OVER:
+            return None
+        if self._segments.steering.stop is not None:
+            return "the Hub to end the jobs in flight"
+        if self._segments.steering.paused_by is not None:
+            return f"{self._segments.steering.paused_by} to resume"
+        if self._next_try is not None:
+            return f"the next try of failed files at {self._next_try:%Y-%m-%d %H:%M:%S} UTC"
+        return None
+
+    def _refuse_when_over(self) -> None:
+        if self._phase in FINAL_PHASES:
+            raise ApplicationError(f"run {self._request.run} is over", type="RunOver", non_retryable=True)
+
+    def _why_it_runs(self) -> dict[str, object]:
+        return {
+            "reason": self._request.reason,
+            "policy": self._policy.name,
+            "policy_digest": self._policy.digest,
+            "site": self._policy.site,
+        }
+
+    async def _record(self, event: str, *, actor: str = "engine", **body: object) -> None:
+        key = f"{self._request.run}/{event}/{workflow.uuid4()}"
+        record = AuditRecord(event=event, actor=actor, run=self._request.run, key=key, body=body)
+        await workflow.execute_activity_method(Audit.record, record, **RECORD)
+
+
+def _root_cause(error: BaseException) -> str:
+    """Take the message of the innermost failure, which is the one that a person can act on."""
+    while isinstance(error, FailureError) and error.cause is not None:
+        error = error.cause
+    return str(error)
+
+
+def _micros() -> int:
+    return round(workflow.now().timestamp() * 1_000_000)

@@ -1,0 +1,121 @@
+"""The open segments of a run: they share its window of slots and all hear how it is steered."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ChildWorkflowError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.options import SEGMENT, SEGMENT_BATCHES
+    from workflows.plan import OutcomeCounts
+    from workflows.policy import Policy
+    from workflows.run import RoundRecord, RunState, Segment, SegmentReport, Steering, Stop
+    from workflows.run_batches import RunBatches
+
+SegmentHandle = workflow.ChildWorkflowHandle[RunBatches, SegmentReport]
+
+
+class OpenSegment:
+    """A segment that runs: how many batches it still has in flight once it drains, and what it was last told."""
+
+    def __init__(self, handle: SegmentHandle, told: Steering) -> None:
+        self.handle = handle
+        self.told = told
+        self.draining: int | None = None
+
+
+class Segments:
+    """Runs rounds segment by segment; while one drains, the next already works with the slots that are free."""
+
+    def __init__(self, run: str, policy: Policy) -> None:
+        self.steering = Steering(slots=policy.run.concurrency)
+        self.counts = OutcomeCounts()
+        self.jobs = 0
+        self.failure: ChildWorkflowError | None = None
+        self._run = run
+        self._policy = policy
+        self._open: dict[str, OpenSegment] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Ids of the segments that run now."""
+        return tuple(self._open)
+
+    async def run_round(self, record: RoundRecord) -> None:
+        """Run all batches of a round, or as many as the steering lets begin; raises the first segment's failure."""
+        followed = []
+        for first in range(0, record.batches, SEGMENT_BATCHES):
+            await workflow.wait_condition(self._may_open)
+            if self.steering.stop:
+                break
+            followed.append(asyncio.create_task(await self._start(record, first)))
+        for follow in followed:
+            await follow
+        if self.failure is not None:
+            raise self.failure
+
+    async def steer(self, **changes: Any) -> None:
+        """Change what holds, and tell every open segment that does not know it yet."""
+        self.steering = self.steering.model_copy(update=changes)
+        await self._tell()
+
+    async def draining(self, name: str, in_flight: int) -> None:
+        """Let the next segment have the slots that this one needs no more."""
+        segment = self._open.get(name)
+        if segment is not None:
+            segment.draining = in_flight
+            await self._tell()
+
+    def _may_open(self) -> bool:
+        beginning = any(segment.draining is None for segment in self._open.values())
+        return self.steering.stop is not None or (not beginning and self._slots_left() > 0)
+
+    def _slots_left(self) -> int:
+        return max(0, self.steering.slots - sum(segment.draining or 0 for segment in self._open.values()))
+
+    def _steering_now(self) -> Steering:
+        return self.steering.model_copy(update={"slots": self._slots_left()})
+
+    async def _start(self, record: RoundRecord, first: int) -> Coroutine[Any, Any, None]:
+        name = f"{self._run}-r{record.number}-b{first}"
+        steering = self._steering_now()
+        segment = Segment(
+            run=self._run,
+            policy=self._policy,
+            round=record.number,
+            manifest=record.manifest,
+            first=first,
+            count=min(SEGMENT_BATCHES, record.batches - first),
+            steering=steering,
+        )
+        handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
+        self._open[name] = OpenSegment(handle, steering)
+        return self._follow(name, handle)
+
+    async def _follow(self, name: str, handle: SegmentHandle) -> None:
+        try:
+            report = await handle
+        except ChildWorkflowError as error:
+            self.failure = self.failure or error
+            stop = Stop(why="a part of the run failed", by="engine", state=RunState.FAILED)
+            self.steering = self.steering.model_copy(update={"stop": self.steering.stop or stop})
+        else:
+            self.counts = self.counts.plus(report.counts)
+            self.jobs += report.jobs
+        finally:
+            del self._open[name]
+        await self._tell()
+
+    async def _tell(self) -> None:
+        for segment in list(self._open.values()):
+            steering = self._steering_now()
+            if segment.told == steering:
+                continue
+            segment.told = steering
+            try:
+                await segment.handle.signal(RunBatches.steer, steering)
+            except FailureError:
+                # It ended before it could hear us: its report is on the way.
+                workflow.logger.info("a segment had ended before it was steered")
