@@ -78,6 +78,10 @@ class Audit:
         except (BadRecord, WrongDatabase) as error:
             raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
 
+    async def find(self, key: str) -> Stored | None:
+        """Give the record that has a key, if there is one; raises AuditUnavailable."""
+        return await asyncio.to_thread(self._log.get, key)
+
     async def _write_waiting(self) -> None:
         try:
             while self._waiting:
