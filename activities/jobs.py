@@ -12,6 +12,7 @@ from activities.heartbeat import beating
 from activities.hub import jobs as hub_jobs
 from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
+from activities.hub.states import DELETED, SKIPPED, SUCCESS
 from activities.manifests import Batch, read_batch
 from activities.outcomes import BatchOutcome, FileException, read_skips, settle_batch, write_skips
 from activities.poller import JobPoller, Watched
@@ -25,6 +26,7 @@ from workflows.policy import Policy
 
 CANCEL_GRACE = timedelta(minutes=5)
 """How long the Hub may take to end a job that it was told to cancel."""
+PROGRESS_EVERY_US = 10_000_000
 ENDED_BY_CANCEL = ("CANCELLED", "REVOKED")
 
 
@@ -108,7 +110,13 @@ class Jobs:
             paths = _without(batch, skips)
             if not paths:
                 return await self._nothing_to_send(request, batch, [])
-            submission = Submission(self.hub, self.audit, _claim(request, batch), _hub_request(request.policy, paths))
+            submission = Submission(
+                self.hub,
+                self.audit,
+                _claim(request, batch),
+                _hub_request(request.policy, paths),
+                again=batch.job if request.policy.retry.resubmit == "job" else None,
+            )
             waits.append(submission)
             try:
                 job = await self._send(submission)
@@ -181,10 +189,9 @@ class Jobs:
         deadline_us = request.submitted_us + _us(run.job_timeout)
         while True:
             await watched.wait(1.0)
+            await self._ask_progress(request, watched, watch[0])
             now = micros()
             watch[0] = _seen(watch[0], watched, now)
-            if watched.deleted:
-                return Ending("failed", "unknown", f"job {request.job} was deleted in the Hub before its end")
             state = watched.state
             if state is not None and state.final:
                 return _ending(request.job, state.word, watch[0])
@@ -197,6 +204,18 @@ class Jobs:
             elif run.stall_after and not _is_paused(watched) and now - watch[0].moved_us > _us(run.stall_after):
                 why = f"job {request.job} made no progress for {run.stall_after} (run.stall_after)"
                 watch[0] = await self._give_up(request, watch[0], why)
+
+    async def _ask_progress(self, request: WatchJob, watched: Watched, watch: Watch) -> None:
+        """Ask for the progress of a job that the list shows without one, a few times within `stall_after`."""
+        state, stall = watched.state, request.policy.run.stall_after
+        if state is None or state.final or state.progress is not None or stall is None:
+            return
+        if micros() - watch.moved_us < min(_us(stall) / 4, PROGRESS_EVERY_US):
+            return
+        try:
+            watched.progress = await hub_jobs.progress(self.hub, request.job)
+        except HubError as error:
+            watched.trouble = str(error)
 
     async def _give_up(self, request: WatchJob, watch: Watch, why: str) -> Watch:
         cancel = CancelJobs(run=request.run, site=request.policy.site, jobs=(request.job,), actor="engine", why=why)
@@ -216,7 +235,7 @@ class Jobs:
             found = await exceptions(self.hub, request.job, sent, request.policy, ending)
         except HubError as error:
             raise as_application_error(error) from error
-        state = "DELETED" if watched.deleted else watched.state.word if watched.state else "UNKNOWN"
+        state = watched.state.word if watched.state else "UNKNOWN"
         counts = await self._write_outcome(request, batch, found, request.job)
         body = {
             "site": request.policy.site,
@@ -319,11 +338,12 @@ def _seen(watch: Watch, watched: Watched, now_us: int) -> Watch:
     if state is None or watched.trouble:
         # A Hub that is away is no job that stands still: the clock starts again when it answers.
         return watch.model_copy(update={"trouble": watched.trouble, "moved_us": now_us})
-    moved = (state.word, state.progress) != (watch.word, watch.progress) or _is_paused(watched)
+    progress = state.progress if state.progress is not None else watched.progress
+    moved = (state.word, progress) != (watch.word, watch.progress) or _is_paused(watched)
     return watch.model_copy(
         update={
             "word": state.word,
-            "progress": state.progress,
+            "progress": progress,
             "moved_us": now_us if moved else watch.moved_us,
             "trouble": None,
         }
@@ -339,7 +359,10 @@ def _ending(job: int, word: str, watch: Watch) -> Ending:
         return Ending("failed", "timeout", watch.cancelled_why)
     if word in ENDED_BY_CANCEL:
         return Ending("cancelled", None, f"job {job} was cancelled")
-    return Ending("failed", "unknown", f"the Hub says nothing final of this file after job {job} ended {word}")
+    if word == DELETED:
+        return Ending("failed", "unknown", f"job {job} was deleted in the Hub before its end was seen")
+    message = f"the Hub says nothing final of this file after job {job} ended {word}"
+    return Ending("failed", "unknown", message, succeeded=word in (SUCCESS, SKIPPED))
 
 
 def _us(span: timedelta) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from activities.errors import HubError, Retryable
 from activities.hub import jobs
@@ -16,6 +17,8 @@ AGE_SHARE = 0.05
 """A job is looked at again after this share of its age: the end is noticed at most 5% late."""
 TOGETHER = 1.5
 """Jobs that are due within this factor of the next look are asked about in the same request."""
+CLOCK_SLACK = 600.0
+"""Seconds by which the Hub's clock may be behind ours."""
 LEAST_REST = 2.0
 """A look that took long is followed by a rest this many times as long, so that a slow Hub is not asked more."""
 
@@ -28,7 +31,7 @@ class Watched:
         self.job = job
         self.created_us = created_us
         self.state: JobState | None = None
-        self.deleted = False
+        self.progress: float | None = None
         self.trouble: str | None = None
         self.due = time.monotonic() + FASTEST / 2
         self._news = asyncio.Event()
@@ -42,11 +45,10 @@ class Watched:
         self._news.clear()
         return True
 
-    def tell(self, state: JobState | None) -> None:
-        """Take over what the Hub says; None when it knows no such job any more."""
+    def tell(self, state: JobState) -> None:
+        """Take over what the Hub says."""
         self.trouble = None
-        self.deleted = state is None
-        self.state = state or self.state
+        self.state = state
         self._news.set()
 
     def rest(self) -> float:
@@ -120,6 +122,8 @@ class JobPoller:
 
     async def _ask(self, site: str, watched: list[Watched]) -> None:
         ids = [one.job for one in watched]
-        states = await jobs.states(self._hub, ids, site=site, created_us=min(one.created_us for one in watched))
+        oldest = min(one.created_us for one in watched) / 1_000_000 - CLOCK_SLACK
+        states = await jobs.states(self._hub, ids, site, datetime.fromtimestamp(oldest, UTC))
         for one in watched:
-            one.tell(states.get(one.job))
+            if one.job in states:
+                one.tell(states[one.job])

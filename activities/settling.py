@@ -21,9 +21,13 @@ REASONS = {
 }
 """Words inside the Hub's code that tell the reason; a code without any of them is the Hub's own error."""
 
+FAILED_WORDS = ("failed", "failure", "error")
 BUSY = ("busy", "locked", "in_use")
 EXPECTED = {"migrate": {"migrated"}, "premigrate": {"premigrated", "migrated"}, "recall": {"resident", "premigrated"}}
 """Where a file may be after a hub workflow; others cannot be verified by status."""
+
+READ_WHOLE = 300
+"""Up to so many files every row is read; of more only the exceptions, when the Hub's counts account for the rest."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Ending:
     outcome: str
     reason: str | None
     message: str
+    succeeded: bool = False
 
 
 async def exceptions(hub: Hub, job: int, batch: Batch, policy: Policy, ending: Ending) -> list[FileException]:
@@ -40,12 +45,13 @@ async def exceptions(hub: Hub, job: int, batch: Batch, policy: Policy, ending: E
     if policy.select.source.discovery is not None:
         return await _of_roots(hub, job, batch, ending)
     ordinals = dict(zip(batch.paths, batch.ordinals, strict=True))
-    rows = {row.path: row async for row in jobstats.exceptions(hub, job) if row.path in ordinals}
-    found = [_exception(ordinals[path], row, ending) for path, row in rows.items()]
-    if await _successes(hub, job) != len(ordinals) - len(rows):
-        said = {path async for path in _paths(hub, job)}
-        silent = [path for path in batch.paths if path not in said]
-        found += [FileException(ordinals[path], ending.outcome, ending.reason, ending.message) for path in silent]
+    said = await _said(hub, job, ordinals)
+    found = [_exception(ordinals[path], row, ending) for path, row in said.items() if not row.done]
+    found += [
+        FileException(ordinals[path], ending.outcome, ending.reason, ending.message)
+        for path in batch.paths
+        if path not in said
+    ]
     if policy.run.verify == "status":
         settled = {one.ordinal for one in found}
         done = [path for path in batch.paths if ordinals[path] not in settled]
@@ -53,32 +59,27 @@ async def exceptions(hub: Hub, job: int, batch: Batch, policy: Policy, ending: E
     return sorted(found)
 
 
-async def _successes(hub: Hub, job: int) -> int:
+async def _said(hub: Hub, job: int, ordinals: Mapping[str, int]) -> dict[str, PathOutcome]:
+    """What the Hub says of each path; those of a large job that were done are only counted where the sum is right."""
+    if len(ordinals) > READ_WHOLE:
+        some = {row.path: row async for row in jobstats.exceptions(hub, job) if row.path in ordinals}
+        done = await jobstats.count(hub, job, jobstats.DONE_WORDS)
+        if done is not None and done + len(some) == len(ordinals):
+            return {path: some.get(path, PathOutcome(path, "processed", "", "")) for path in ordinals}
     try:
-        return await jobstats.successes(hub, job)
+        return {row.path: row async for row in jobstats.everything(hub, job) if row.path in ordinals}
     except NotFound:
-        return -1
-
-
-async def _paths(hub: Hub, job: int):
-    try:
-        async for row in jobstats.all_rows(hub, job):
-            yield row.path
-    except NotFound:
-        return
+        return {}
 
 
 def _exception(ordinal: int, row: PathOutcome, ending: Ending) -> FileException:
-    code = to_text(row.code or "").lower()
-    message = to_text(row.message or row.code or row.state or "")
-    state = row.state.upper()
-    if state == "SKIPPED":
+    code = to_text(row.code).lower()
+    message = to_text(row.message or row.code or row.state)
+    if row.state == "skipped":
         return FileException(ordinal, "skipped", "busy" if _has(code, BUSY) else "already_done", message)
-    if state in ("CANCELLED", "REVOKED"):
-        return FileException(ordinal, ending.outcome, ending.reason, ending.message)
-    if state == "ABORTED":
+    if row.state == "aborted":
         return FileException(ordinal, "failed", "aborted", message)
-    if state in jobstats.FAILED:
+    if row.state in FAILED_WORDS:
         return FileException(ordinal, "failed", _reason(code), message)
     return FileException(ordinal, ending.outcome, ending.reason, ending.message)
 
@@ -92,21 +93,25 @@ def _has(code: str, words: Iterable[str]) -> bool:
 
 
 async def _of_roots(hub: Hub, job: int, batch: Batch, ending: Ending) -> list[FileException]:
-    """A root that the Hub discovered by itself is done when nothing below it failed."""
-    worst: dict[int, list[PathOutcome]] = {}
+    """A root that the Hub discovered by itself is done when the Hub names paths below it and none of them failed."""
     roots = dict(zip(batch.paths, batch.ordinals, strict=True))
-    async for row in jobstats.exceptions(hub, job):
+    named: dict[str, list[PathOutcome]] = {root: [] for root in roots}
+    seen: set[str] = set()
+    async for row in jobstats.everything(hub, job):
         root = _root_of(row.path, roots)
-        if root is not None and row.state.upper() != "SKIPPED":
-            worst.setdefault(roots[root], []).append(row)
-    if await _successes(hub, job) < 0:
-        return [FileException(ordinal, ending.outcome, ending.reason, ending.message) for ordinal in batch.ordinals]
+        if root is not None:
+            seen.add(root)
+            if not row.done and row.state != "skipped":
+                named[root].append(row)
     found = []
-    for ordinal, rows in worst.items():
-        first = _exception(ordinal, rows[0], ending)
-        message = f"{len(rows):,} paths below did not succeed, first: {first.message}"
-        found.append(FileException(ordinal, first.outcome, first.reason, message))
-    return sorted(found)
+    for root, ordinal in roots.items():
+        if named[root]:
+            first = _exception(ordinal, named[root][0], ending)
+            message = f"{len(named[root]):,} paths below did not succeed, first: {first.message}"
+            found.append(FileException(ordinal, first.outcome, first.reason, message))
+        elif root not in seen and not ending.succeeded:
+            found.append(FileException(ordinal, ending.outcome, ending.reason, ending.message))
+    return found
 
 
 def _root_of(path: str, roots: Mapping[str, int]) -> str | None:

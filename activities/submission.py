@@ -41,13 +41,22 @@ class Submission:
     """One batch on its way to the Hub; `waits_for` says why it is not there yet."""
 
     def __init__(
-        self, hub: Hub, audit: Audit, claim: Claim, request: SubmitRequest, looks: Sequence[float] = LOOKS
+        self,
+        hub: Hub,
+        audit: Audit,
+        claim: Claim,
+        request: SubmitRequest,
+        *,
+        again: int | None = None,
+        looks: Sequence[float] = LOOKS,
     ) -> None:
+        """Take what is to be sent; `again` is a finished job that the Hub shall resubmit instead of a new one."""
         self.waits_for: str | None = None
         self._hub = hub
         self._audit = audit
         self._claim = claim
         self._request = request
+        self._again = again
         self._looks = looks
 
     async def send(self, *, in_doubt: bool, stopped: Callable[[], bool]) -> int | None:
@@ -65,7 +74,7 @@ class Submission:
                     in_doubt = False
                 if stopped():
                     return None
-                job = await jobs.submit(self._hub, self._request)
+                job = await self._try()
                 await self._take("job.submitted", job)
                 return job
             except OutcomeUnknown as error:
@@ -78,14 +87,26 @@ class Submission:
                     return None
                 await asyncio.sleep(error.retry_after or min(0.5 * 2.0 ** min(misses, 6), LONGEST_WAIT))
 
+    async def _try(self) -> int:
+        if self._again is not None:
+            return await jobs.resubmit(self._hub, self._again)
+        return await jobs.submit(self._hub, self._request)
+
     async def _find(self) -> int | None:
         """Look several times for a job with exactly our paths; None when there is none for certain."""
         for pause in self._looks:
             await asyncio.sleep(pause)
-            job = await self._look_until_clear()
+            job = await self._running_again() or await self._look_until_clear()
             if job is not None:
                 return job
         return None
+
+    async def _running_again(self) -> int | None:
+        """The job that was to be resubmitted, when it runs again under its own number."""
+        if self._again is None or (await jobs.state(self._hub, self._again)).final:
+            return None
+        await self._take("job.adopted", self._again)
+        return self._again
 
     async def _look_until_clear(self) -> int | None:
         """Look once through the jobs; wait while one that could be ours does not show all its paths yet."""
@@ -97,7 +118,7 @@ class Submission:
                 workflow=self._request.workflow,
                 created_from=self._created_from(),
             ):
-                if await self._is_taken(job.id):
+                if job.id == self._again or await self._is_taken(job.id):
                     continue
                 match = await self._compare(job)
                 if match and await self._take("job.adopted", job.id):
@@ -111,13 +132,13 @@ class Submission:
     async def _compare(self, job: Job) -> bool | None:
         """Tell whether a job has exactly our paths; None while it has only some of them and is not over."""
         ours = set(self._request.paths)
-        theirs = set()
+        theirs: set[str] = set()
         try:
             async for path in jobs.paths(self._hub, job.id):
-                if not self._belongs(path, ours):
+                if self._again is None and not self._belongs(path, ours):
                     return False
                 theirs.add(path)
-            if self._request.discovery or theirs == ours:
+            if self._request.discovery or theirs >= ours:
                 return True if theirs else None
             state = await jobs.state(self._hub, job.id)
         except NotFound:
@@ -130,7 +151,7 @@ class Submission:
         return any(path == root or path.startswith(root.rstrip("/") + "/") for root in ours)
 
     async def _is_taken(self, job: int) -> bool:
-        stored = await asyncio.to_thread(self._audit.log.get, self._key(job))
+        stored = await self._audit.find(self._key(job))
         return stored is not None and self._is_current(stored.at) and not self._is_ours(stored.run, stored.body)
 
     async def _take(self, event: str, job: int) -> bool:

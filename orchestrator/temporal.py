@@ -19,11 +19,9 @@ class TemporalUnreachable(Exception):
 async def connect(settings: Settings, *, within: float = 10.0) -> Client:
     """Connect within so many seconds; the address of the settings wins over a profile's."""
     config = ClientConfig.load_client_connect_config()
-    if settings.temporal_address:
-        config["target_host"] = settings.temporal_address
-    address = config.get("target_host", DEFAULT_ADDRESS)
+    address = config["target_host"] = settings.temporal_address or config.get("target_host") or DEFAULT_ADDRESS
     try:
         async with asyncio.timeout(within):
-            return await Client.connect(**{"target_host": address, **config}, data_converter=pydantic_data_converter)
+            return await Client.connect(**config, data_converter=pydantic_data_converter)
     except (TimeoutError, RuntimeError, RPCError) as error:
         raise TemporalUnreachable(f"Temporal does not answer at {address}: {error or 'no answer in time'}") from error

@@ -71,7 +71,10 @@ class Steering(Payload):
 
 
 class Segment(Payload):
-    """A stretch of one round's batches, small enough for the history of one workflow."""
+    """A stretch of one round's batches, small enough for the history of one workflow.
+
+    When another one follows, the run wants to hear of slots that become free at its end.
+    """
 
     run: str
     policy: Policy
@@ -79,6 +82,7 @@ class Segment(Payload):
     manifest: str
     first: int
     count: int
+    followed: bool
     steering: Steering
 
 

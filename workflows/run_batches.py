@@ -40,10 +40,10 @@ class RunBatches:
     @workflow.run
     async def run(self, segment: Segment) -> SegmentReport:
         """Begin every batch as soon as the window has room, then wait for the last one."""
-        batches: set[asyncio.Task[None]] = set()
+        batches: list[asyncio.Task[None]] = []
         for batch in range(segment.first, segment.first + segment.count):
             await workflow.wait_condition(self._may_begin)
-            if self._steering.stop:
+            if self._steering.stop or self._failed:
                 break
             self._begin(batch, batches)
         await self._drain(batches)
@@ -74,21 +74,18 @@ class RunBatches:
             return True
         return self._steering.paused_by is None and len(self._flights) < self._steering.slots
 
-    def _begin(self, batch: int, batches: set[asyncio.Task[None]]) -> None:
+    def _begin(self, batch: int, batches: list[asyncio.Task[None]]) -> None:
         self._begun += 1
         self._flights[batch] = Flight(batch=batch, round=self._segment.round, since=workflow.now())
         task = asyncio.create_task(self._run_batch(batch))
-        batches.add(task)
-        task.add_done_callback(batches.discard)
+        batches.append(task)
+        task.add_done_callback(batches.remove)
 
-    async def _drain(self, batches: set[asyncio.Task[None]]) -> None:
+    async def _drain(self, batches: list[asyncio.Task[None]]) -> None:
         """Give the slots that become free to the next segment."""
-        while True:
+        while batches:
             await self._tell_run(len(self._flights))
-            if not batches:
-                break
-            left = len(batches)
-            await workflow.wait_condition(lambda left=left: len(batches) < left)
+            await workflow.wait(list(batches), return_when=asyncio.FIRST_COMPLETED)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _run_batch(self, batch: int) -> None:
@@ -164,7 +161,7 @@ class RunBatches:
 
     async def _tell_run(self, in_flight: int) -> None:
         parent = workflow.info().parent
-        if parent is None:
+        if parent is None or not self._segment.followed:
             return
         handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
         try:

@@ -285,6 +285,10 @@ class RunPolicy:
         await self._segments.steer(stop=stop)
         await self._record("run.stopped", actor=stop.by, why=stop.why, reason=reason)
 
+    def _may_go_on(self) -> bool:
+        steering = self._segments.steering
+        return steering.stop is not None or steering.paused_by is None
+
     def _raise_if_stopped(self) -> None:
         if self._segments.steering.stop:
             raise Stopped(self._segments.steering.stop.why)

@@ -88,6 +88,7 @@ class Segments:
             manifest=record.manifest,
             first=first,
             count=min(SEGMENT_BATCHES, record.batches - first),
+            followed=first + SEGMENT_BATCHES < record.batches,
             steering=steering,
         )
         handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
