@@ -1,0 +1,249 @@
+"""A manifest: the exact ordered list of files of a plan or a round, cut into batches, read a batch at a time.
+
+A manifest is a folder in the storage:
+
+    part-00000.parquet ...   rows in order, at most 256 batches a part, a row group is a batch (`SCHEMA`)
+    batches.parquet          one row a batch: where it is, files, bytes, digest, earlier job (`INDEX_SCHEMA`)
+    manifest.json            the head, written last and never replaced: without it there is no manifest
+
+What is read is checked: the head against its digest, the index against the head, a batch against the index.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from temporalio.exceptions import ApplicationError
+
+from activities.storage import Missing, Storage
+from workflows.names import to_path
+from workflows.payload import Payload
+from workflows.plan import RuleCount
+
+FORMAT = 1
+HEAD = "manifest.json"
+INDEX = "batches.parquet"
+PART_BATCHES = 256
+
+SCHEMA = pa.schema(
+    [
+        pa.field("ordinal", pa.int64(), nullable=False),
+        pa.field("batch", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("modified", pa.int64()),
+        pa.field("rule", pa.string(), nullable=False),
+    ]
+)
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("batch", pa.int32(), nullable=False),
+        pa.field("part", pa.int32(), nullable=False),
+        pa.field("row_group", pa.int32(), nullable=False),
+        pa.field("files", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
+        pa.field("job", pa.int64()),
+    ]
+)
+_UNKNOWN = np.iinfo(np.int64).min
+
+
+class ManifestDamaged(ApplicationError):
+    """The manifest is missing or is not what its digest says: restore it from a copy, or plan again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="ManifestDamaged", non_retryable=True)
+
+
+class Part(Payload):
+    """One Parquet file of a manifest and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+    batches: int
+    files: int
+
+
+class Head(Payload):
+    """What `manifest.json` says of the whole list; `policy` is the canonical text of the policy that made it."""
+
+    format: int = FORMAT
+    digest: str
+    policy_digest: str
+    policy: str | None = None
+    as_of_us: int
+    files: int
+    bytes: int
+    batches: int
+    rules: tuple[RuleCount, ...] = ()
+    parts: tuple[Part, ...] = ()
+    index_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The files of one Hub job: ordinals in the plan, exact paths, sizes and modification times (None = unknown)."""
+
+    number: int
+    ordinals: Sequence[int]
+    paths: Sequence[str]
+    sizes: Sequence[int | None]
+    modified_us: Sequence[int | None]
+    digest: str
+    job: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files whose size is known."""
+        return sum(size or 0 for size in self.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The head and the batch index of a manifest, checked against each other."""
+
+    name: str
+    head: Head
+    index: pa.Table
+
+    def row(self, batch: int) -> dict[str, Any]:
+        """Give the index entry of one batch."""
+        if not 0 <= batch < self.head.batches:
+            raise ManifestDamaged(f"{self.name}: no batch {batch}, there are {self.head.batches}")
+        return {column: self.index[column][batch].as_py() for column in INDEX_SCHEMA.names}
+
+
+def read_batch(storage: Storage, manifest: str, batch: int) -> Batch:
+    """Read one batch and check it against its digest; raise `ManifestDamaged` when it differs."""
+    opened = open_manifest(storage, manifest)
+    row = opened.row(batch)
+    name = f"{manifest}/{opened.head.parts[row['part']].name}"
+    try:
+        with pq.ParquetFile(storage.reader(name)) as part:
+            rows = part.read_row_group(row["row_group"], columns=["ordinal", "path", "size", "modified"])
+    except (Missing, OSError, pa.ArrowException, IndexError) as error:
+        raise ManifestDamaged(f"{name}: cannot be read: {error}") from error
+    if batch_digest(rows) != row["digest"]:
+        raise ManifestDamaged(f"{name}: batch {batch} is not the one that was planned: its digest differs")
+    return Batch(
+        number=batch,
+        ordinals=rows["ordinal"].to_pylist(),
+        paths=[to_path(text) for text in rows["path"].to_pylist()],
+        sizes=rows["size"].to_pylist(),
+        modified_us=rows["modified"].to_pylist(),
+        digest=row["digest"],
+        job=row["job"],
+    )
+
+
+@lru_cache(maxsize=32)
+def open_manifest(storage: Storage, manifest: str) -> Manifest:
+    """Read the head and the index, checked; kept in memory, since a manifest never changes."""
+    head = read_head(storage, manifest)
+    content = _stored(storage, f"{manifest}/{INDEX}")
+    if hashlib.sha256(content).hexdigest() != head.index_sha256:
+        raise ManifestDamaged(f"{manifest}/{INDEX}: not the index that the head names")
+    index = pq.read_table(pa.BufferReader(content), schema=INDEX_SCHEMA)
+    if list_digest(head.policy_digest, head.as_of_us, index["digest"].to_pylist()) != head.digest:
+        raise ManifestDamaged(f"{manifest}: the batches do not add up to the digest {head.digest}")
+    return Manifest(manifest, head, index)
+
+
+def read_head(storage: Storage, manifest: str) -> Head:
+    """Read `manifest.json`; a plan's must lie under its own digest and hold the policy that its digest names."""
+    try:
+        head = Head.model_validate_json(_stored(storage, f"{manifest}/{HEAD}"))
+    except ValueError as error:
+        raise ManifestDamaged(f"{manifest}/{HEAD}: not a manifest of ours: {error}") from error
+    if head.format != FORMAT:
+        raise ManifestDamaged(f"{manifest}/{HEAD}: format {head.format}, this version reads {FORMAT}")
+    if manifest.startswith("plans/") and manifest != f"plans/{head.digest}":
+        raise ManifestDamaged(f"{manifest}/{HEAD}: says it is the plan {head.digest}")
+    if head.policy is not None and hashlib.sha256(head.policy.encode()).hexdigest() != head.policy_digest:
+        raise ManifestDamaged(f"{manifest}/{HEAD}: the policy's text is not the one of its digest")
+    return head
+
+
+def verify_manifest(storage: Storage, manifest: str) -> Head:
+    """Check every byte of a manifest against its digests, as an audit does; raise `ManifestDamaged` on the first."""
+    opened = open_manifest.__wrapped__(storage, manifest)
+    for part in opened.head.parts:
+        if hashlib.sha256(_stored(storage, f"{manifest}/{part.name}")).hexdigest() != part.sha256:
+            raise ManifestDamaged(f"{manifest}/{part.name}: not the part that the head names")
+    for batch in range(opened.head.batches):
+        read_batch(storage, manifest, batch)
+    return opened.head
+
+
+def part_paths(storage: Storage, manifest: str, folder: Path) -> list[Path]:
+    """Give the parts as local files for bulk reading, each checked against the head."""
+    paths = []
+    for part in read_head(storage, manifest).parts:
+        name = f"{manifest}/{part.name}"
+        try:
+            path = storage.fetch(name, folder)
+        except Missing as error:
+            raise ManifestDamaged(f"{name}: is missing") from error
+        if file_digest(path) != part.sha256:
+            raise ManifestDamaged(f"{name}: not the part that the head names")
+        paths.append(path)
+    return paths
+
+
+def batch_digest(rows: pa.Table) -> str:
+    """Hash the ordered files of a batch: number of rows, lengths of the paths, paths, sizes, modification times.
+
+    Integers are little-endian, 64 bits but for the lengths (32); an unknown size or time is the least integer.
+    """
+    paths = _one_chunk(rows["path"])
+    offsets = np.frombuffer(paths.buffers()[1], np.int32)[paths.offset : paths.offset + len(paths) + 1]
+    digest = hashlib.sha256(len(paths).to_bytes(8, "little"))
+    digest.update(np.diff(offsets).astype("<i4").tobytes())
+    if len(paths):
+        digest.update(memoryview(paths.buffers()[2])[int(offsets[0]) : int(offsets[-1])])
+    for column in ("size", "modified"):
+        digest.update(integers(rows[column], _UNKNOWN).astype("<i8", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def list_digest(policy_digest: str, as_of_us: int, batch_digests: Sequence[str]) -> str:
+    """Hash a whole list: the digest of the policy's canonical text, the as-of time, the digests of the batches."""
+    lines = [f"tiering manifest {FORMAT}", policy_digest, str(as_of_us), *batch_digests]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def integers(column: pa.ChunkedArray, unknown: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Give an integer column as one NumPy array with a stand-in for what is unknown."""
+    array = _one_chunk(column)
+    filled = array.fill_null(unknown) if array.null_count else array
+    return np.ascontiguousarray(filled.to_numpy())
+
+
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_json(head: Head) -> bytes:
+    """Write a head as its file holds it."""
+    return json.dumps(head.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _stored(storage: Storage, name: str) -> bytes:
+    try:
+        return storage.get(name)
+    except Missing as error:
+        raise ManifestDamaged(f"{name}: is missing") from error
