@@ -41,12 +41,12 @@ def test_a_single_attempt_has_no_ladder() -> None:
 
 
 def test_a_plan_within_its_guards_goes_on() -> None:
-    assert breach(a_plan(), guards(max_files=10, max_bytes=1000, max_percent_of_scope="10%"), now_us=1_000_000) is None
+    assert breach(a_plan(), guards(max_files=10, max_bytes="1000B", max_percent_of_scope="10%"), now_us=1_000_000) is None
 
 
 def test_each_guard_names_both_numbers() -> None:
     assert "10 files" in (breach(a_plan(), guards(max_files=9), now_us=0) or "")
-    assert "1,000 bytes" in (breach(a_plan(), guards(max_bytes=999), now_us=0) or "")
+    assert "1,000 bytes" in (breach(a_plan(), guards(max_bytes="999B"), now_us=0) or "")
     assert "(10.0%)" in (breach(a_plan(), guards(max_percent_of_scope="9.5%"), now_us=0) or "")
 
 
