@@ -152,11 +152,10 @@ class Jobs:
         recheck = request.policy.run.recheck
         if recheck is None or request.policy.select.source.discovery is not None:
             return []
-        place = (self.storage, request.run, request.round, request.batch)
-        decided = await asyncio.to_thread(read_skips, *place)
+        decided = await self._skips(request)
         if decided is None:
             decided = await changed(self.hub, request.policy, batch)
-            await asyncio.to_thread(write_skips, *place, decided)
+            await asyncio.to_thread(write_skips, self.storage, request.run, request.round, request.batch, decided)
         if decided:
             body = {"round": request.round, "batch": request.batch, "reasons": {"changed": len(decided)}}
             await self._record("files.skipped", request.run, (request.round, request.batch), body)
@@ -228,9 +227,7 @@ class Jobs:
 
     async def _settle(self, request: WatchJob, watched: Watched, ending: Ending) -> JobResult:
         batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
-        place = (self.storage, request.run, request.round, request.batch)
-        skips = await asyncio.to_thread(read_skips, *place) or []
-        sent = _sent(batch, skips)
+        sent = _sent(batch, await self._skips(request) or [])
         try:
             found = await exceptions(self.hub, request.job, sent, request.policy, ending)
         except HubError as error:
@@ -254,9 +251,13 @@ class Jobs:
     async def _write_outcome(
         self, request: SubmitBatch | WatchJob, batch: Batch, found: list[FileException], job: int | None
     ) -> OutcomeCounts:
-        place = (self.storage, request.run, request.round, request.batch)
         outcome = BatchOutcome(job=job, files=tuple(found))
-        return await asyncio.to_thread(settle_batch, *place, batch, outcome)
+        return await asyncio.to_thread(
+            settle_batch, self.storage, request.run, request.round, request.batch, batch, outcome
+        )
+
+    async def _skips(self, request: SubmitBatch | WatchJob) -> list[FileException] | None:
+        return await asyncio.to_thread(read_skips, self.storage, request.run, request.round, request.batch)
 
     async def _cancel_one(self, request: CancelJobs, job: int) -> None:
         try:

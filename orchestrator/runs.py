@@ -90,7 +90,8 @@ def new_run_name(policy: str, now: datetime) -> str:
 
 async def run_status(client: Client, run: str) -> RunStatus:
     """Ask the run itself; a closed one answers from its history."""
-    return await _ask(client.get_workflow_handle_for(RunPolicy.run, run), RunPolicy.status, run)
+    status: RunStatus = await _ask(client.get_workflow_handle_for(RunPolicy.run, run), RunPolicy.status, run)
+    return status
 
 
 async def run_progress(client: Client, run: str) -> RunProgress:
