@@ -158,6 +158,8 @@ class Hub:
                 return reader(response, operation)
             except (Retryable, ContractError) as error:
                 failure = error
+            if failure.operation != operation:
+                raise failure  # About a call for a token, which had its own tries: this one was not accepted.
             if not may_repeat and not _certain(failure):
                 raise OutcomeUnknown(
                     f"{failure}; it may have been done: look before sending it again",

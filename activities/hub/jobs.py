@@ -109,7 +109,7 @@ async def resubmit(hub: Hub, job: int) -> int:
 
 
 async def find(
-    hub: Hub, *, site: str | None = None, workflow: str | None = None, created_from: datetime | None = None
+    hub: Hub, site: str | None = None, workflow: str | None = None, created_from: datetime | None = None
 ) -> AsyncIterator[Job]:
     """Jobs of a site and hub workflow made since a moment, also of a Hub that does not filter by time."""
     params = {"site": site, "workflow": workflow, "created_time_from": created_from}
