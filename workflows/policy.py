@@ -39,8 +39,8 @@ from workflows.selecting import DEFAULT_RULE, DISCOVERY, Limit, OrderKey, Rule, 
 from workflows.units import Mistake, Mistakes, shown
 
 __all__ = [
-    "DEFAULT_RULE", "NOT_YET", "Batch", "Expectation", "Guards", "Limit", "OrderKey", "Policy", "PolicyTest",
-    "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Source", "TestFile",
+    "DEFAULT_RULE", "NOT_YET", "NOT_YET_VALUES", "Batch", "Expectation", "Guards", "Limit", "OrderKey", "Policy",
+    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Source", "TestFile",
 ]  # fmt: skip
 
 FailedReason = Literal[
@@ -48,11 +48,12 @@ FailedReason = Literal[
 ]
 
 # Words of the language that this version cannot run; a policy that holds one is refused by name, never half obeyed.
-NOT_YET: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
+NOT_YET: Final[Mapping[tuple[str | int, ...], frozenset[str]]] = {
     (): frozenset({"triggers", "approval", "breaker", "notify", "slo", "sites"}),
     ("run",): frozenset({"stages", "windows", "outside_windows", "rate"}),
     ("retry",): frozenset({"quarantine"}),
 }
+NOT_YET_VALUES: Final[Mapping[tuple[str | int, ...], frozenset[str]]] = {("guards", "on_exceed"): frozenset({"ask"})}
 
 
 class Guards(Payload):

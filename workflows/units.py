@@ -23,7 +23,7 @@ class Mistake:
     at_key: bool = False
 
 
-class Mistakes(ValueError):  # noqa: N818 - a collection, named for what it holds
+class Mistakes(ValueError):
     """Several mistakes found in one value."""
 
     def __init__(self, found: Iterable[Mistake]) -> None:

@@ -1,0 +1,273 @@
+"""The catalog: reads policies from YAML, strictly, and says where each mistake is and what to write instead."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.documents import LARGEST_FILE, Document, Place, PolicyError, Problem, read_document, several
+from workflows.policy import NOT_YET, NOT_YET_VALUES, Policy
+from workflows.units import Mistake, Mistakes, advice, nearest, shown
+
+__all__ = [
+    "LoadedPolicy", "PolicyError", "Problem", "find_policy", "load_catalog", "load_policy", "policy_files",
+    "read_policy", "same_name",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy with the document that it was read from."""
+
+    policy: Policy
+    document: Document
+
+
+def load_policy(source: Path | bytes, name: str | None = None) -> Policy:
+    """Read one policy from a file or from its bytes; raise PolicyError with every problem that was found."""
+    return read_policy(source, name).policy
+
+
+def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
+    """Read one policy and keep the places of its words."""
+    document = read_document(*_content(source, name))
+    problems = list(_empty_lists(document, document.data, ()))
+    try:
+        policy = Policy.model_validate(document.data, extra="forbid", by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems += _found(error, document)
+        raise PolicyError(several(problems)) from None
+    if problems:
+        raise PolicyError(several(problems))
+    return LoadedPolicy(policy, document)
+
+
+def load_catalog(folder: Path) -> dict[str, Policy]:
+    """Read every policy of a folder, by name; raise PolicyError with the problems of all its files."""
+    policies: dict[str, Policy] = {}
+    places: dict[str, str] = {}
+    problems: list[Problem] = []
+    for file in policy_files(folder):
+        try:
+            loaded = read_policy(file)
+        except PolicyError as error:
+            problems += error.problems
+            continue
+        problems += same_name(loaded, places)
+        policies[loaded.policy.name] = loaded.policy
+    if problems:
+        raise PolicyError(tuple(problems))
+    return policies
+
+
+def find_policy(folder: Path, name: str) -> Policy:
+    """Read the policy of that name from a folder; the mistakes of other files do not matter."""
+    names: list[str] = []
+    own: PolicyError | None = None
+    for file in policy_files(folder):
+        try:
+            policy = load_policy(file)
+        except PolicyError as error:
+            own = error if file.stem == name else own
+            continue
+        if policy.name == name:
+            return policy
+        names.append(policy.name)
+    if own:
+        raise own
+    known = advice(name, sorted(names)) if names else "there is no policy that can be read"
+    raise PolicyError((Problem(str(folder), 1, 1, f"there is no policy {shown(name)} here: {known}"),))
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """List the YAML files of a folder, in order of their names; hidden files are not policies."""
+    try:
+        return sorted(
+            file for file in folder.iterdir()
+            if file.suffix in (".yaml", ".yml") and not file.name.startswith(".") and file.is_file()
+        )  # fmt: skip
+    except OSError as error:
+        raise PolicyError((Problem(str(folder), 1, 1, f"the folder cannot be read: {error.strerror}"),)) from error
+
+
+def same_name(loaded: LoadedPolicy, places: dict[str, str]) -> list[Problem]:
+    """Find the policy's name among those that were seen before, and add it to them."""
+    name, document = loaded.policy.name, loaded.document
+    before = places.setdefault(name, document.name)
+    if before == document.name:
+        return []
+    return [document.problem(("name",), f"name: {before} has the name `{name}` already: give each policy its own")]
+
+
+_IMPLIED_BY: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
+_MAY_BE_EMPTY: Final[tuple[Place, ...]] = (("retry", "permanent"), ("run", "fields"))
+
+
+def _content(source: Path | bytes, name: str | None) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        return source, name or "policy"
+    try:
+        with source.open("rb") as file:
+            return file.read(LARGEST_FILE + 1), name or str(source)
+    except OSError as error:
+        raise PolicyError(
+            (Problem(name or str(source), 1, 1, f"the file cannot be read: {error.strerror}"),)
+        ) from error
+
+
+def _empty_lists(document: Document, value: Any, where: Place) -> Iterator[Problem]:
+    if where in _MAY_BE_EMPTY:
+        return
+    if value == [] and where[-1] not in ("all", "any"):
+        message = "the list is empty: write at least one item, or leave the key out"
+        yield document.problem(where, f"{_path(where)}{message}")
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in pairs:
+        yield from _empty_lists(document, item, (*where, key))
+
+
+def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
+    errors: list[Any] = error.errors(include_url=False)
+    meant = {place for each in errors if each["type"] == "extra_forbidden" for place in _meant(each["loc"])}
+    for each in errors:
+        where = tuple(part for part in each["loc"] if part != "[key]")
+        if each["type"] == "missing":
+            implied = _IMPLIED_BY.get(where)
+            if where in meant or (implied is not None and implied in document.keys):
+                continue
+        for mistake in _mistakes(each, where):
+            yield document.problem(
+                mistake.where,
+                _path(mistake.where[:-1] if mistake.at_key or each["type"] == "missing" else mistake.where)
+                + mistake.text,
+                at_key=mistake.at_key,
+            )
+
+
+def _mistakes(each: Any, where: Place) -> Iterator[Mistake]:
+    if each["type"] == "extra_forbidden":
+        yield Mistake(where, _unknown_key(where), at_key=True)
+        return
+    if each["type"] == "missing":
+        yield Mistake(where, f"`{where[-1]}` is missing: {_described(where)}")
+        return
+    cause = each.get("ctx", {}).get("error")
+    if isinstance(cause, Mistakes):
+        for mistake in cause.found:
+            yield Mistake((*where, *mistake.where), mistake.text, mistake.at_key)
+    elif cause is not None:
+        yield Mistake(where, str(cause), at_key=each["loc"][-1:] == ("[key]",))
+    else:
+        yield Mistake(where, _said(each, where), at_key=each["loc"][-1:] == ("[key]",))
+
+
+def _said(each: Any, where: Place) -> str:
+    value, context = each["input"], each.get("ctx", {})
+    match each["type"]:
+        case "string_type":
+            quotes = ": put it in quotes" if isinstance(value, bool | int | float) else ""
+            return f"expects text, found {shown(value)}{quotes}"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return f"expects a whole number such as 1000, found {shown(value)}"
+        case "bool_type" | "bool_parsing":
+            return f"expects true or false, found {shown(value)}"
+        case "greater_than_equal":
+            return f"expects at least {context['ge']}, found {shown(value)}"
+        case "less_than_equal":
+            return f"expects at most {context['le']}, found {shown(value)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"expects a mapping (lines of `key: value`), found {shown(value)}"
+        case "tuple_type" | "list_type":
+            return f"expects a list such as [a, b], found {shown(value)}"
+        case "literal_error":
+            return _literal(str(context["expected"]), value, where)
+        case _:
+            return f"{each['msg']}, found {shown(value)}"
+
+
+def _literal(expected: str, value: object, where: Place) -> str:
+    if value in NOT_YET_VALUES.get(where, ()):
+        return f"{shown(value)} {_LATER}"
+    known = re.findall(r"'([^']*)'", expected)
+    if not known:
+        return f"expects {expected}, found {shown(value)}"
+    if isinstance(value, str):
+        close = nearest(value, known)
+        return f"expects {_either(known)}, found {shown(value)}" + (f": did you mean `{close}`?" if close else "")
+    return f"expects {_either(known)}, found {shown(value)}"
+
+
+def _either(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+
+
+_LATER = "is part of the language, but this version cannot run it yet"
+
+
+def _unknown_key(where: Place) -> str:
+    parent, key = where[:-1], str(where[-1])
+    if key in NOT_YET.get(parent, ()):
+        return f"`{key}` {_LATER}: leave it out"
+    elsewhere = _elsewhere(parent, key)
+    return f"unknown key {shown(key)}: {elsewhere or advice(key, _keys_at(parent))}"
+
+
+def _elsewhere(parent: Place, key: str) -> str | None:
+    if nearest(key, _keys_at(parent)):
+        return None
+    for part in ((), ("select",), ("run",), ("guards",), ("retry",), ("retry", "failed_files"), ("run", "batch")):
+        if part != parent and key in _keys_at(part):
+            return f"it belongs {'under `' + '.'.join(part) + '`' if part else 'at the top'}"
+    return None
+
+
+def _meant(where: Place) -> Iterator[Place]:
+    close = nearest(str(where[-1]), _keys_at(where[:-1]))
+    if close:
+        yield (*where[:-1], close)
+
+
+def _path(where: Place) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return f"{text}: " if text else ""
+
+
+def _described(where: Place) -> str:
+    model = _model_at(where[:-1])
+    for name, field in model.model_fields.items() if model else ():
+        if where[-1] in (name, field.alias):
+            description = field.description or ""
+            return description[:1].lower() + description[1:].rstrip(".")
+    return "write it"
+
+
+def _keys_at(where: Place) -> list[str]:
+    model = _model_at(where)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _model_at(where: Place) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Policy
+    for part in where:
+        if isinstance(part, int) or model is None:
+            continue
+        model = next(
+            (
+                _model_in(field.annotation)
+                for name, field in model.model_fields.items()
+                if part == (field.alias or name)
+            ),
+            None,
+        )
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
