@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from activities.ledger.records import AuditError, AuditUnavailable, WrongDatabase
-from activities.ledger.tables import prepare
+from activities.ledger.tables import is_prepared, prepare
 
 _WAIT_SECONDS = 30
 _WRITER_LOCK = 0x7469_6572_6175_6474  # any constant of 63 bits that no other user of the database takes
@@ -48,6 +48,10 @@ class Database:
             with self._engine.connect() as connection:
                 yield connection
 
+    def is_there(self) -> bool:
+        """Tell whether there is a database at the address, without making one."""
+        return self._url.get_backend_name() != "sqlite" or Path(str(self._url.database)).exists()
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -59,9 +63,11 @@ class Database:
             if self._url.get_backend_name() == "sqlite":
                 _make_folder(self._url)
             with self._engine.connect() as connection:
-                _take_lock(connection)
-                prepare(connection)
-                connection.commit()
+                if not is_prepared(connection):
+                    connection.rollback()
+                    _take_lock(connection)
+                    prepare(connection)
+                    connection.commit()
             self._open = True
 
 

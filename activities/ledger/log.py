@@ -34,6 +34,10 @@ class AuditLog:
     def __repr__(self) -> str:
         return f"AuditLog({self._database!r})"
 
+    def is_there(self) -> bool:
+        """Tell whether anything was kept at the address yet; nothing is made by asking."""
+        return self._database.is_there()
+
     def append(self, record: AuditRecord) -> Stored:
         """Write a record at the end of the chain, or give the one that has its key; raises BadRecord."""
         return self.append_many([record])[0]

@@ -64,24 +64,32 @@ _POSTGRESQL_TRIGGERS = (
 )
 
 
-def prepare(connection: Connection) -> None:
-    """Create the tables where there are none, else see that they are of this version; the caller holds the lock."""
-    _check_encoding(connection)
+def is_prepared(connection: Connection) -> bool:
+    """Tell whether the tables are there; raises WrongDatabase when they are not of this version."""
     present: Any = inspect(connection)
+    has_audit = present.has_table(audit.name)
     if not present.has_table(schema.name):
-        if present.has_table(audit.name):
+        if has_audit:
             raise WrongDatabase("the database has a table 'audit' that is not of this product")
-        _metadata.create_all(connection)
-        for statement in _SQLITE_TRIGGERS if connection.dialect.name == "sqlite" else _POSTGRESQL_TRIGGERS:
-            connection.exec_driver_sql(statement)
-        connection.execute(schema.insert().values(version=SCHEMA_VERSION))
-        return
+        return False
     versions = list(connection.scalars(select(schema.c.version)))
     if versions != [SCHEMA_VERSION]:
         found = ", ".join(map(str, versions)) or "none"
         raise WrongDatabase(f"the audit's schema has version {found}; this program writes version {SCHEMA_VERSION}")
-    if not present.has_table(audit.name):
+    if not has_audit:
         raise WrongDatabase("the audit's table is gone although its schema's version is there")
+    return True
+
+
+def prepare(connection: Connection) -> None:
+    """Create the tables where there are none; the caller holds the writers' lock."""
+    if is_prepared(connection):
+        return
+    _check_encoding(connection)
+    _metadata.create_all(connection)
+    for statement in _SQLITE_TRIGGERS if connection.dialect.name == "sqlite" else _POSTGRESQL_TRIGGERS:
+        connection.exec_driver_sql(statement)
+    connection.execute(schema.insert().values(version=SCHEMA_VERSION))
 
 
 def _check_encoding(connection: Connection) -> None:

@@ -1,0 +1,149 @@
+"""`orchestrator audit`: read what happened, and prove that nobody changed it since."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.endings import Ending, Refusal
+
+if TYPE_CHECKING:
+    from activities.ledger.log import AuditLog
+    from activities.ledger.records import Stored
+    from activities.ledger.verdict import Verdict
+
+audit_app = typer.Typer(help="Read the audit, and verify its chain.", no_args_is_help=True)
+
+_WIDE = 4000
+
+
+@audit_app.command("list")
+def list_records(
+    run: Annotated[str | None, typer.Option(help="Only this run's records.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event, such as job.submitted.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this time on: 2026-05-01T10:00Z, or an age: 2h.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a record, with its hashes.")] = False,
+) -> None:
+    """Show the newest records, the oldest of them first."""
+    start = None if since is None else _moment(since)
+    with _opened() as log:
+        found = log.records(run=run, event=event, since=start, limit=limit, newest=True)
+    if as_json:
+        for record in found:
+            show.document(record.model_dump(mode="json", exclude={"same"}))
+    elif found:
+        _print_table(found)
+    else:
+        show.note("No such records.")
+
+
+@audit_app.command()
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON document.")] = False,
+) -> None:
+    """Check every record against its hash and the record before it; exit code 1 when the chain is broken."""
+    started = time.monotonic()
+    with _opened() as log, show.waiting("Walking the chain ..."):
+        verdict = log.verify()
+        broken = None if verdict.broken_at is None else _record_at(log, verdict.broken_at)
+    if as_json:
+        show.document(verdict.model_dump(mode="json"))
+    else:
+        _print_verdict(verdict, broken, time.monotonic() - started)
+    if not verdict.ok:
+        raise typer.Exit(Ending.ENDED_BADLY)
+
+
+@contextmanager
+def _opened() -> Iterator["AuditLog"]:
+    from activities.ledger.log import AuditLog
+    from activities.ledger.records import AuditError, AuditUnavailable
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    try:
+        log = AuditLog(settings.audit.get_secret_value())
+        if not log.is_there():
+            raise Refusal(
+                "There is no audit yet: no run has written one. ORCHESTRATOR_STATE_DIR and _AUDIT_URL say where."
+            )
+        try:
+            yield log
+        finally:
+            log.close()
+    except AuditUnavailable as error:
+        raise Refusal(f"{error}", Ending.UNREACHABLE) from error
+    except AuditError as error:
+        raise Refusal(f"{error}") from error
+
+
+def _moment(text: str) -> datetime:
+    from workflows.units import parse_duration
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return datetime.now(UTC) - parse_duration(text)
+        except (ValueError, OverflowError):
+            raise Refusal(f"--since {text}: expected a time such as 2026-05-01T10:00Z or an age such as 2h") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _record_at(log: "AuditLog", seq: int) -> "Stored | None":
+    return next((record for record in log.records(after=seq - 1, limit=1) if record.seq == seq), None)
+
+
+def _print_table(records: "list[Stored]") -> None:
+    from workflows.names import shown
+
+    table = show.grid(">seq", "time", "event", "run", "actor", "what")
+    for record in records:
+        table.add_row(
+            str(record.seq),
+            show.moment(datetime.fromisoformat(record.at)),
+            record.event,
+            record.run or "",
+            shown(record.actor),
+            shown(_gist(_in_told_order(record))),
+        )
+    for column in table.columns:
+        column.no_wrap = True  # a record a line: on a terminal what does not fit is cut, a pipe gets all
+    console = show.out()
+    console.print(table, markup=False, width=None if console.is_terminal else _WIDE)
+
+
+def _print_verdict(verdict: "Verdict", broken: "Stored | None", seconds: float) -> None:
+    records = show.counted(verdict.count, "record")
+    if verdict.ok:
+        show.say(f"The audit is whole: {records}, each as it was written ({show.span(seconds)}).", "green")
+        show.facts({"last hash": verdict.head, "": "Note it elsewhere: it proves later that no record was cut off."})
+        return
+    show.say(f"The audit is BROKEN at record {verdict.broken_at}.", "bold red")
+    facts = {"why": str(verdict.why), "still good": f"{records} before it", "last good hash": verdict.head}
+    if broken is not None:
+        facts["it now says"] = f"{broken.at} {broken.event} by {broken.actor}"
+    show.facts(facts)
+
+
+def _in_told_order(record: "Stored") -> dict[str, Any]:
+    from activities.ledger.events import BODY, Event
+
+    told = BODY[Event(record.event)] if record.event in set(Event) else {}
+    return {name: record.body[name] for name in (*told, *sorted(set(record.body) - set(told))) if name in record.body}
+
+
+def _gist(body: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {_short(value)}" for name, value in body.items() if value not in (None, "", {}, []))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + _gist(value) + "}"
+    text = str(value)
+    return text[:12] + "…" if len(text) == 64 and text.isalnum() else text
