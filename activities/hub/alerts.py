@@ -22,7 +22,7 @@ class Alert(Record):
     suppressed: bool | None = None
 
 
-async def every(hub: Hub, *, site: str | None = None, severity: str | None = None) -> AsyncIterator[Alert]:
+async def alerts(hub: Hub, *, site: str | None = None, severity: str | None = None) -> AsyncIterator[Alert]:
     """All alerts, or those of a site or severity; the Hub gives them as a bare list."""
     async for alert in hub.items("/alerts/", {"site": site, "severity": severity}, Alert):
         yield alert

@@ -18,7 +18,7 @@ class Node(Record):
     has_default_queue: bool | None = None
 
 
-async def every(hub: Hub) -> AsyncIterator[Node]:
+async def nodes(hub: Hub) -> AsyncIterator[Node]:
     """All nodes of all sites."""
     async for node in hub.items("/nodes/", None, Node):
         yield node

@@ -33,7 +33,7 @@ class HubPolicy(Record):
         return () if value is None else value
 
 
-async def every(hub: Hub) -> AsyncIterator[HubPolicy]:
+async def policies(hub: Hub) -> AsyncIterator[HubPolicy]:
     """All hub policies."""
     async for policy in hub.items("/policies/", None, HubPolicy):
         yield policy

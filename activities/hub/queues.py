@@ -28,7 +28,7 @@ class Queue(Record):
         return value if isinstance(value, list) else None
 
 
-async def every(hub: Hub) -> AsyncIterator[Queue]:
+async def queues(hub: Hub) -> AsyncIterator[Queue]:
     """All queues of all sites."""
     async for queue in hub.items("/queues/", None, Queue):
         yield queue
@@ -42,7 +42,7 @@ async def one(hub: Hub, queue: int) -> Queue:
 
 async def named(hub: Hub, name: str, *, site: str | None = None) -> Queue | None:
     """The queue of a name, on a site where the Hub tells it; None when there is none."""
-    async for queue in every(hub):
+    async for queue in queues(hub):
         if queue.name == name and (site is None or queue.site in (None, site)):
             return queue
     return None

@@ -25,7 +25,7 @@ class HubSchedule(Record):
     managed_paths: Any = None
 
 
-async def every(hub: Hub, *, site_id: int | None = None, space_id: int | None = None) -> AsyncIterator[HubSchedule]:
+async def schedules(hub: Hub, *, site_id: int | None = None, space_id: int | None = None) -> AsyncIterator[HubSchedule]:
     """All hub schedules, or those of a site or space."""
     async for schedule in hub.items("/schedules/", {"site_id": site_id, "space_id": space_id}, HubSchedule):
         yield schedule

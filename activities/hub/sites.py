@@ -37,7 +37,7 @@ class Health(Record):
     error: str | None = None
 
 
-async def every(hub: Hub) -> AsyncIterator[Site]:
+async def sites(hub: Hub) -> AsyncIterator[Site]:
     """All sites."""
     async for site in hub.items("/sites/", None, Site):
         yield site
@@ -51,7 +51,7 @@ async def one(hub: Hub, site: int) -> Site:
 
 async def named(hub: Hub, name: str) -> Site | None:
     """The site of a name, or else of a short code; None when there is none."""
-    found = [site async for site in every(hub)]
+    found = [site async for site in sites(hub)]
     return next((site for site in found if site.name == name), None) or next(
         (site for site in found if site.shortcode == name), None
     )

@@ -36,7 +36,7 @@ class Space(Record):
         return [{"name": one} if isinstance(one, str) else one for one in value] if isinstance(value, list) else ()
 
 
-async def every(hub: Hub, *, site_id: int | None = None, search_keyword: str | None = None) -> AsyncIterator[Space]:
+async def spaces(hub: Hub, *, site_id: int | None = None, search_keyword: str | None = None) -> AsyncIterator[Space]:
     """All spaces, or those on a site or with a word."""
     params = {"site_id": site_id, "search_keyword": search_keyword}
     async for space in hub.items("/spaces/", params, Space):
@@ -51,7 +51,7 @@ async def one(hub: Hub, space: int) -> Space:
 
 async def named(hub: Hub, name: str) -> Space | None:
     """The space of a name; None when there is none."""
-    async for space in every(hub):
+    async for space in spaces(hub):
         if space.name == name:
             return space
     return None

@@ -25,7 +25,7 @@ class StoragePool(Record):
         return self.used_space / self.capacity if self.capacity > 0 else None
 
 
-async def every(hub: Hub) -> AsyncIterator[StoragePool]:
+async def storagepools(hub: Hub) -> AsyncIterator[StoragePool]:
     """All pools of all sites."""
     async for pool in hub.items("/storagepools/", None, StoragePool):
         yield pool
@@ -39,7 +39,7 @@ async def one(hub: Hub, pool: int | str) -> StoragePool:
 
 async def named(hub: Hub, name: str, *, site_id: int | None = None) -> StoragePool | None:
     """The pool of a name, on a site if one is given; None when there is none."""
-    async for pool in every(hub):
+    async for pool in storagepools(hub):
         if pool.name == name and site_id in (None, pool.site):
             return pool
     return None

@@ -28,7 +28,7 @@ class Task(Record):
     completed: MaybeMoment = None
 
 
-async def every(
+async def tasks(
     hub: Hub, *, job: int | None = None, states: Iterable[str] | None = None, tasktype: str | None = None
 ) -> AsyncIterator[Task]:
     """Tasks, of one job if one is given, in some states if they are given."""

@@ -37,7 +37,7 @@ class HubWorkflow(Record):
         return tuple(one["name"] for one in self.fields if isinstance(one.get("name"), str))
 
 
-async def every(hub: Hub) -> AsyncIterator[HubWorkflow]:
+async def workflows(hub: Hub) -> AsyncIterator[HubWorkflow]:
     """All hub workflows."""
     async for workflow in hub.items("/workflows/", None, HubWorkflow):
         yield workflow
@@ -51,7 +51,7 @@ async def one(hub: Hub, workflow: int) -> HubWorkflow:
 
 async def named(hub: Hub, name: str) -> HubWorkflow | None:
     """The hub workflow of a name; None when there is none."""
-    async for workflow in every(hub):
+    async for workflow in workflows(hub):
         if workflow.name == name:
             return workflow
     return None
