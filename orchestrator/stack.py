@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -23,8 +23,6 @@ from orchestrator.settings import Settings
 TEMPORAL, HUB, WORKER = "temporal", "hub", "worker"
 _ORDER = (TEMPORAL, HUB, WORKER)  # started in this order, stopped in the other
 _WAIT_FOR_OWNER = 20.0
-
-__all__ = ["HUB", "TEMPORAL", "WORKER", "Running", "Stack", "StackError", "StackFile", "temporal_is_configured"]
 
 
 class Running(BaseModel):
@@ -218,6 +216,14 @@ class Stack:
                     return
 
 
+def running_settings(settings: Settings) -> Settings:
+    """The settings with the addresses of the stack that runs on this machine, if one does."""
+    running = StackFile.read(settings)
+    if running is None or not running.alive():
+        return settings
+    return _with_addresses(settings, running.address(TEMPORAL), running.address(HUB))
+
+
 def temporal_is_configured(settings: Settings) -> bool:
     """Whether Temporal's address was given, by the environment or by a profile."""
     if settings.temporal_address is not None:
@@ -277,6 +283,11 @@ def worker_service(settings: Settings, log: Path) -> Service:
         environment=environment,
         patience=20.0,
     )
+
+
+def become_local_hub(arguments: list[str]) -> NoReturn:
+    """Replace this process by a local Hub with its own command line."""
+    os.execv(sys.executable, [*_PYTHON, "orchestrator.localhub", *arguments])
 
 
 def temporal_binary() -> str:

@@ -1,0 +1,48 @@
+"""The arguments and options that several commands share, and how their text is read."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.endings import Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+    from workflows.policy import Policy
+
+PolicyArgument = Annotated[str, typer.Argument(metavar="POLICY", help="A policy's file, or its name in the catalog.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `runs list` shows it, or `latest`.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="TIME", help="Measure ages from this time, e.g. 2026-11-23T22:00:00Z."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
+
+
+def read_policy(settings: "Settings", text: str) -> "Policy":
+    """Read the policy that an argument names; raises PolicyError or Refusal."""
+    from orchestrator.catalog import find_policy, load_policy
+
+    file = Path(text)
+    if file.suffix in (".yaml", ".yml") or "/" in text or file.is_file():
+        return load_policy(file)
+    if not settings.policies_dir.is_dir():
+        raise Refusal(
+            f"no policy {text}: there is neither such a file nor the folder {settings.policies_dir}. "
+            "Name a file, or set ORCHESTRATOR_POLICIES_DIR."
+        )
+    return find_policy(settings.policies_dir, text)
+
+
+def read_time(text: str | None) -> datetime | None:
+    """Read an ISO 8601 time; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(f"--as-of {text}: expected a time such as 2026-11-23T22:00:00Z") from None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

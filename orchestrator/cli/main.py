@@ -1,0 +1,137 @@
+"""The command `orchestrator`: its nouns and verbs, and the one place where a command ends."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from orchestrator.cli.check import check
+from orchestrator.cli.doctor import doctor
+from orchestrator.cli.endings import Ending, told
+from orchestrator.cli.explain import explain
+from orchestrator.cli.plan import plan
+from orchestrator.cli.run import run
+from orchestrator.cli.runs import app as runs
+from orchestrator.cli.services import localhub, serve, up, worker
+
+app = typer.Typer(
+    name="orchestrator",
+    help="Policies and schedules for file tiering: YAML in, durable and auditable Hub jobs out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> NoReturn:
+    """Run the command of this process's arguments and leave with its exit code."""
+    code = invoke(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError, ValueError):
+            stream.flush()
+    # The Temporal SDK's threads can crash the interpreter while it shuts down: leave without that.
+    os._exit(code)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors become plain lines on standard error."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        ended = app(arguments, prog_name="orchestrator", standalone_mode=False)
+        return int(ended or 0)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("\nInterrupted.\n")
+        return Ending.INTERRUPTED
+    except TyperException as mistake:
+        sys.stderr.write(f"{_said(mistake)}\n")
+        return Ending.BAD_INPUT
+    except BrokenPipeError:
+        return Ending.DONE
+    except Exception as error:
+        if os.environ.get("ORCHESTRATOR_DEBUG", "").lower() in ("1", "true", "yes", "on"):
+            raise
+        ending, text = told(error)
+        sys.stderr.write(f"{text}\n")
+        return ending
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"orchestrator {installed('tiering-orchestrator')}")
+        raise typer.Exit
+
+
+POLICIES, RUNS, SERVICES, LOOKING = "Policies", "Runs", "This machine", "Looking closer"
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+app.command(rich_help_panel=POLICIES)(check)
+app.command(rich_help_panel=POLICIES)(plan)
+app.command(rich_help_panel=POLICIES)(explain)
+app.command(rich_help_panel=RUNS)(run)
+app.add_typer(runs, rich_help_panel=RUNS)
+app.command(rich_help_panel=SERVICES)(up)
+app.command(rich_help_panel=SERVICES)(worker)
+app.command(rich_help_panel=SERVICES, context_settings=_PASSED_ON)(localhub)
+app.command(rich_help_panel=SERVICES)(serve)
+app.command(rich_help_panel=LOOKING)(doctor)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def hub(context: typer.Context) -> None:
+    """Call any of the Hub's operations, checked against its contract before anything is sent."""
+    from orchestrator.cli.hub import hub as call
+
+    door = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    door.command(context_settings={"help_option_names": ["-h", "--help"]})(call)
+    _pass_on(door, "hub", context.args)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def audit(context: typer.Context) -> None:
+    """Read the audit, and verify its chain."""
+    from orchestrator.cli.audit import audit_app
+
+    _pass_on(audit_app, "audit", context.args)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def demo(context: typer.Context) -> None:
+    """Show the whole job on this machine: a project tree, a run, and the proof that nothing was lost."""
+    from orchestrator.cli.demo import demo as show_it
+
+    door = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    door.command(context_settings={"help_option_names": ["-h", "--help"]})(show_it)
+    _pass_on(door, "demo", context.args)
+
+
+def _pass_on(door: typer.Typer, name: str, arguments: list[str]) -> None:
+    """Run a door that is costly to import, now that it is wanted."""
+    ended = door(arguments, prog_name=f"orchestrator {name}", standalone_mode=False)
+    if ended:
+        raise typer.Exit(int(ended))
+
+
+def _said(mistake: TyperException) -> str:
+    context = getattr(mistake, "ctx", None)
+    command = context.command_path if context is not None else "orchestrator"
+    return f"{command}: {mistake.format_message()}\nSee `{command} --help`."

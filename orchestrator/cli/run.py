@@ -1,0 +1,142 @@
+"""`run`: start a policy now, and stay with it until it ends."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.arguments import AsOfOption, JsonOption, PolicyArgument, ReasonOption, read_policy, read_time
+from orchestrator.cli.endings import Ending, Refusal
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from orchestrator.stack import Stack
+    from workflows.run import RunReport
+
+
+def run(
+    policy_name: PolicyArgument,
+    wait: Annotated[
+        bool | None,
+        typer.Option("--wait/--no-wait", help="Stay until the run ends; default where this command starts the worker."),
+    ] = None,
+    as_json: JsonOption = False,
+    as_of: AsOfOption = None,
+    reason: ReasonOption = "started by hand",
+) -> None:
+    """Run a policy now: select, send to the Hub, watch, retry, account for every file."""
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
+
+    settings = load_settings()
+    policy, moment = read_policy(settings, policy_name), read_time(as_of)
+    if not policy.enabled:
+        raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
+    needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
+
+    async def begin(stack: Stack) -> tuple["Client", str]:
+        from orchestrator.runs import start_run
+        from orchestrator.temporal import connect
+
+        client = await connect(stack.settings)
+        name = await start_run(client, stack.settings, policy, actor=show.actor(), reason=reason, as_of=moment)
+        return client, name
+
+    async def begin_and_stay(stack: Stack) -> "RunReport | None":
+        client, name = await begin(stack)
+        stays = WORKER in stack.owned if wait is None else wait
+        if not stays:
+            _tell_name(name, as_json=as_json, works=WORKER in needs)
+            return None
+        show.note(f"run {name}")
+        return await stay(client, name, stack)
+
+    with Stack(settings, *needs, tell=show.note) as stack:
+        report = asyncio.run(begin_and_stay(stack))
+        if report is not None:
+            finish(stack, report, as_json=as_json)
+
+
+async def stay(client: "Client", name: str, stack: "Stack") -> "RunReport":
+    """Show a run until it ends, and give its report; explains what becomes of it when the watching is interrupted."""
+    from orchestrator.cli.progress import live
+    from orchestrator.runs import run_report, watch_run
+
+    try:
+        with live() as update:
+            async for progress in watch_run(client, name):
+                update(progress)
+                for fallen in stack.mind():
+                    show.note(f"{fallen} ended by itself and was started again", style="yellow")
+        return await run_report(client, name)
+    except asyncio.CancelledError:
+        show.note(_interrupted(name, owned=bool(stack.owned)), style=None)
+        raise
+
+
+def finish(stack: "Stack", report: "RunReport", *, as_json: bool) -> None:
+    """Print how a run ended; a run that did not succeed ends the command badly."""
+    from orchestrator import reports
+
+    if as_json:
+        show.document(reports.document(report, reports.jobs_of(stack.settings, report.run)))
+    else:
+        print_report(report)
+    if report.state != "succeeded":
+        raise typer.Exit(Ending.ENDED_BADLY)
+
+
+def print_report(report: "RunReport") -> None:
+    """Print how a run ended, for people."""
+    counts, plan = report.outcomes, report.plan
+    show.out().print(f"\n{show.state(report.state)}  ", end="")
+    show.say(f"{report.run} in {show.span(report.took)}")
+    if report.trouble:
+        show.say(report.trouble, style="yellow")
+    lines: dict[str, str] = {}
+    if plan is not None:
+        batches = show.counted(plan.batches, "batch", "batches")
+        lines["Plan"] = f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, {batches}"
+        lines["Digest"] = plan.digest
+        lines["Done"] = f"{show.counted(counts.done, 'file')}, {show.size(counts.bytes_done)}"
+    for title, reasons in (("Skipped", counts.skipped), ("Failed", counts.failed)):
+        if reasons:
+            each = ", ".join(f"{show.number(count)} {reason}" for reason, count in sorted(reasons.items()))
+            lines[title] = each
+    if counts.cancelled:
+        lines["Cancelled"] = show.counted(counts.cancelled, "file")
+    if counts.quarantined:
+        lines["Quarantined"] = show.counted(counts.quarantined, "file")
+    if report.jobs:
+        lines["Jobs"] = f"{show.number(report.jobs)} in {show.counted(len(report.rounds), 'round')}"
+    if plan is not None:
+        agrees = "adds up" if counts.total == plan.files else f"but the plan holds {show.number(plan.files)}"
+        lines["Sum"] = f"{show.counted(counts.total, 'file')} accounted for: {agrees}"
+    show.facts(lines)
+    if counts.failed:
+        show.note(f"\nWhich and why: orchestrator runs files {report.run} --outcome failed")
+
+
+def _tell_name(name: str, *, as_json: bool, works: bool) -> None:
+    if as_json:
+        show.document({"run_id": name})
+        return
+    show.say(f"Started {name}.")
+    if works:
+        show.note(f"Watch it: orchestrator runs watch {name}")
+    else:
+        show.note("It goes on wherever a worker runs: `orchestrator up` starts one here.")
+
+
+def _interrupted(name: str, *, owned: bool) -> str:
+    if owned:
+        return (
+            f"\nThe services stop now, the run keeps its place. It goes on with `orchestrator runs watch {name}` "
+            f"or `orchestrator up`; `orchestrator runs cancel {name}` ends it."
+        )
+    return (
+        f"\nThe run goes on without you. `orchestrator runs watch {name}` shows it again, "
+        f"`orchestrator runs cancel {name}` ends it."
+    )

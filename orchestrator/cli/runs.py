@@ -1,0 +1,272 @@
+"""`runs`: list, show, watch, steer, and the outcome of every file."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument
+from orchestrator.cli.endings import Refusal
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from orchestrator.runs import RunSummary
+    from orchestrator.stack import Stack
+    from workflows.progress import RunProgress
+    from workflows.run import RunReport, RunStatus
+
+T = TypeVar("T")
+
+app = typer.Typer(name="runs", help="Runs: list, show, watch, pause, resume, cancel, files.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    policy: Annotated[str | None, typer.Option("--policy", help="Only the runs of this policy.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest runs."""
+    from orchestrator.runs import list_runs
+
+    found = _with_temporal(lambda client, _: list_runs(client, policy=policy, limit=limit))
+    if as_json:
+        show.document([_summary(one) for one in found])
+        return
+    if not found:
+        show.say("No runs yet. `orchestrator run POLICY` starts one.")
+        return
+    table = show.grid("run", "state", "started", ">took")
+    for one in found:
+        took = show.span(one.finished - one.started) if one.finished else ""
+        table.add_row(one.run, show.state(one.state), show.moment(one.started)[5:16], took)
+    show.out().print(table)
+
+
+@app.command("show")
+def show_(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
+    """Show where a run stands, or how it ended."""
+    from orchestrator import reports
+    from orchestrator.cli.run import print_report
+
+    report, progress, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
+    if report is not None:
+        if as_json:
+            show.document(reports.document(report, reports.jobs_of(settings, report.run)))
+        else:
+            print_report(report)
+    elif progress is not None:
+        if as_json:
+            show.document(_progress(progress, reports.jobs_of(settings, progress.status.run)))
+        else:
+            _print_progress(progress)
+    elif as_json:
+        show.document({"run_id": name, "state": "waiting", "waits_for": "a worker"})
+    else:
+        show.say(f"{name} is open, but no worker runs here.")
+        show.note(f"`orchestrator runs watch {name}` goes on with it; `orchestrator up` does so for good.")
+
+
+@app.command()
+def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
+    """Watch a run until it ends; starts what is missing for it on this machine."""
+    from orchestrator.cli.run import finish, stay
+
+    async def look(client: "Client", stack: "Stack") -> "RunReport":
+        return await stay(client, await _named(client, run), stack)
+
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
+
+    with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+        finish(stack, asyncio.run(_connected(stack, look)), as_json=as_json)
+
+
+@app.command()
+def pause(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Begin nothing more in a run until it is resumed; jobs in flight end."""
+    _steer("pause", run, reason, as_json=as_json)
+
+
+@app.command()
+def resume(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Let a paused run go on."""
+    _steer("resume", run, reason, as_json=as_json)
+
+
+@app.command()
+def cancel(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """End a run: nothing more begins, its Hub jobs are cancelled, every file is accounted for."""
+    _steer("cancel", run, reason, as_json=as_json)
+
+
+@app.command()
+def files(
+    run: RunArgument = "latest",
+    outcome: Annotated[
+        str | None, typer.Option(help="Only these: done, skipped, failed, cancelled, quarantined.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those with this reason, e.g. changed.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List how each file of an ended run ended, in the plan's order; JSON is one document a line."""
+    from orchestrator.outcome_files import count_files, read_files
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    name = _with_temporal(lambda client, _: _named(client, run)) if run == "latest" else run
+    rows = read_files(settings, name, outcome=outcome, reason=reason, limit=limit)
+    if as_json:
+        for row in rows:
+            show.document(row)
+        return
+    from workflows.names import shown
+
+    shown_rows = 0
+    for row in rows:
+        colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
+        why = f" {row['reason']}" if row["reason"] else ""
+        show.out().print(f"[{colour}]{row['outcome']}{why}[/]  [dim]{show.size(row['size'] or 0)}[/]  ", end="")
+        show.say(shown(row["path"]) + (f"  ({row['message']})" if row["message"] else ""))
+        shown_rows += 1
+    total = count_files(settings, name, outcome=outcome, reason=reason)
+    if total > shown_rows:
+        show.note(f"{show.number(total - shown_rows)} more: --limit 0 lists all, --outcome and --reason choose.")
+    elif total == 0:
+        show.say("No such file in this run.")
+
+
+def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
+    from orchestrator import runs
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
+
+    async def steer(client: "Client", stack: "Stack") -> "RunStatus":
+        name = await _named(client, run)
+        act: Callable[..., Awaitable[RunStatus]] = getattr(runs, verb)
+        async with asyncio.timeout(30):
+            status = await act(client, name, actor=show.actor(), reason=reason)
+        if verb == "cancel" and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
+            async for progress in runs.watch_run(client, name):
+                status = progress.status
+        return status
+
+    with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+        try:
+            status = asyncio.run(_connected(stack, steer))
+        except TimeoutError:
+            raise Refusal("no worker answered in 30 s; `orchestrator doctor` shows whether one runs") from None
+    if as_json:
+        show.document({"run_id": status.run, "state": str(status.state)})
+    else:
+        show.say(f"{status.run}: {status.state}{f' ({status.waits_for})' if status.waits_for else ''}")
+
+
+def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import TEMPORAL, Stack
+
+    with Stack(load_settings(), TEMPORAL) as stack:
+        return asyncio.run(_connected(stack, ask))
+
+
+async def _connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
+    from orchestrator.temporal import connect
+
+    return await ask(await connect(stack.settings), stack)
+
+
+async def _named(client: "Client", run: str) -> str:
+    if run != "latest":
+        return run
+    from orchestrator.runs import list_runs
+
+    newest = await list_runs(client, limit=1)
+    if not newest:
+        raise Refusal("No runs yet. `orchestrator run POLICY` starts one.")
+    return newest[0].run
+
+
+async def _look(client: "Client", stack: "Stack", run: str) -> Any:
+    """The report of an ended run, the progress of an open one, or neither when nobody works on it."""
+    from orchestrator.runs import run_progress, run_report
+    from orchestrator.stack import TEMPORAL
+
+    name = await _named(client, run)
+    if await _has_ended(client, name):
+        return await run_report(client, name), None, name, stack.settings
+    if TEMPORAL in stack.owned:
+        return None, None, name, stack.settings
+    progress: RunProgress = await run_progress(client, name)
+    return None, progress, name, stack.settings
+
+
+async def _has_ended(client: "Client", run: str) -> bool:
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        return (await client.get_workflow_handle(run).describe()).close_time is not None
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        raise Refusal(f"no run {run}: `orchestrator runs list` shows those there are") from None
+
+
+def _summary(one: "RunSummary") -> dict[str, Any]:
+    return {
+        "run_id": one.run,
+        "policy": one.policy,
+        "state": one.state,
+        "actor": one.actor,
+        "reason": one.reason,
+        "started": show.stamp(one.started),
+        "finished": show.stamp(one.finished),
+    }
+
+
+def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    from orchestrator.reports import outcomes
+
+    status, plan = progress.status, progress.status.plan
+    return {
+        "run_id": status.run,
+        "policy": status.policy,
+        "state": str(progress.state),
+        "phase": str(status.phase),
+        "waits_for": progress.waits_for,
+        "plan": plan and {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},
+        "outcomes": outcomes(progress.counts),
+        "jobs": jobs,
+        "in_flight": [
+            {"job": one.job, "batch": one.batch, "round": one.round, "state": one.word, "progress": one.progress}
+            for one in progress.in_flight
+        ],
+        "files_per_second": progress.files_per_second,
+        "bytes_per_second": progress.bytes_per_second,
+        "eta": show.stamp(progress.eta),
+        "started": show.stamp(status.started),
+        "finished": show.stamp(status.finished),
+    }
+
+
+def _print_progress(progress: "RunProgress") -> None:
+    from orchestrator.cli.progress import detail, headline
+
+    status = progress.status
+    show.out().print(f"{show.state(progress.state)}  ", end="")
+    show.say(f"{status.run}, started {show.moment(status.started)} by {status.actor}")
+    lines = {"Now": headline(progress), "Waits for": progress.waits_for or "", "Progress": detail(progress)}
+    if status.plan is not None:
+        lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}"
+        lines["Digest"] = status.plan.digest
+    show.facts({name: value for name, value in lines.items() if value})
+    if progress.in_flight:
+        table = show.grid(">job", ">batch", ">round", "state", ">progress")
+        for one in progress.in_flight[:20]:
+            share = "" if one.progress is None else f"{one.progress:.0f}%"
+            table.add_row(str(one.job or ""), str(one.batch), str(one.round), one.word or "", share)
+        show.out().print(table)

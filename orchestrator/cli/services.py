@@ -1,0 +1,102 @@
+"""`worker`, `up`, `localhub` and `serve`: the processes that stay."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.endings import Ending, Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def worker() -> None:
+    """Work on runs until told to stop: the process that talks to the Hub and keeps the runs going."""
+    import asyncio
+
+    from orchestrator.logs import configure_logs
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import temporal_is_configured
+
+    settings = load_settings()
+    configure_logs(settings)
+    if settings.hub_url is None:
+        raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")
+    if not temporal_is_configured(settings):
+        raise Refusal("TEMPORAL_ADDRESS is not set. Set it, or use `orchestrator up`, which starts Temporal too.")
+    asyncio.run(_work(settings))
+
+
+def up() -> None:
+    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, and a worker."""
+    from orchestrator.settings import load_settings
+    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack, StackFile
+
+    settings = load_settings()
+    before = StackFile.read(settings)
+    if before is not None and before.alive():
+        raise Refusal(f"It runs already: `orchestrator {before.command}` is process {before.owner[0]}.", Ending.DONE)
+    try:
+        with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+            show.facts(
+                {
+                    "Temporal": stack.settings.temporal_address or "as its profile says",
+                    "Hub": stack.settings.hub_url or "",
+                    "State": str(settings.state_dir),
+                    "Logs": str(settings.state_dir / "logs"),
+                }
+            )
+            show.say("Ready. Ctrl-C stops everything; runs keep their place and go on at the next start.")
+            sys.stdout.flush()
+            while True:
+                time.sleep(0.5)
+                for name in stack.mind():
+                    show.note(f"{name} ended by itself and was started again", style="yellow")
+    except KeyboardInterrupt:
+        show.note("Stopped.")
+
+
+def localhub(context: typer.Context) -> None:
+    """Run the local Hub alone: it tiers folders of this machine; `orchestrator localhub --help` lists its options."""
+    from orchestrator.stack import become_local_hub
+
+    become_local_hub(context.args)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+) -> None:
+    """Answer /healthz and /readyz over HTTP: whether Temporal, the audit's database and the Hub can be used."""
+    import uvicorn
+
+    from orchestrator.health import application
+    from orchestrator.logs import configure_logs
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    configure_logs(settings)
+    uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+async def _work(settings: "Settings") -> None:
+    import asyncio
+    import signal
+
+    import structlog
+
+    from orchestrator.temporal import connect
+    from orchestrator.worker import working
+
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    log = structlog.get_logger(__name__)
+    client = await connect(settings)
+    async with working(settings, client):
+        log.info("working", task_queue=settings.task_queue, hub=settings.hub_url)
+        await told_to_stop.wait()
+        log.info("stopping")

@@ -1,0 +1,148 @@
+"""What people and scripts read: tables and figures for the one, JSON documents for the other."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+@cache
+def out() -> "Console":
+    """The console of a command's answer: standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@cache
+def err() -> "Console":
+    """The console of what goes on meanwhile, and of errors: standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """Print a line of the answer."""
+    out().print(text, style=style, markup=False)
+
+
+def note(text: str, style: str | None = "dim") -> None:
+    """Print a line about what goes on, apart from the answer."""
+    err().print(text, style=style, markup=False)
+
+
+def document(value: Any) -> None:
+    """Print one JSON document on a line of its own; any byte of a name survives every locale."""
+    sys.stdout.write(json.dumps(value, default=_plain) + "\n")
+    sys.stdout.flush()
+
+
+def grid(*columns: str, title: str | None = None) -> "Table":
+    """An airy table without lines; a column that starts with `>` holds figures."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold", pad_edge=False)
+    for column in columns:
+        figures = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if figures else "left", no_wrap=figures)
+    return table
+
+
+def facts(pairs: Mapping[str, str]) -> None:
+    """Print names with their values, aligned."""
+    width = max(map(len, pairs), default=0)
+    for name, value in pairs.items():
+        out().print(f"[dim]{name:<{width}}[/]  ", end="")
+        out().print(value, markup=False)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Any]:
+    """Show that something longer goes on; the line goes away at the end."""
+    if not err().is_terminal:
+        yield None
+        return
+    with err().status(text, spinner="dots") as status:
+        yield status
+
+
+def size(count: int | float) -> str:
+    """Bytes as people read them."""
+    value, unit = float(count), 0
+    while abs(value) >= 1023.95 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{int(value)} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def number(count: int | float) -> str:
+    """A count with separators."""
+    return f"{count:,.0f}"
+
+
+def span(length: timedelta | float) -> str:
+    """A length of time in its two greatest units."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    parts = []
+    rest = round(seconds)
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        value, rest = divmod(rest, unit)
+        if value:
+            parts.append(f"{value} {name}")
+    return " ".join(parts[:2])
+
+
+def moment(when: datetime | None) -> str:
+    """A time in the zone of the reader."""
+    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(when: datetime | None) -> str | None:
+    """A time for a script: RFC 3339 in UTC."""
+    return None if when is None else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def state(word: str) -> str:
+    """A run's or job's state, in the colour of its kind, as markup."""
+    colour = {"succeeded": "green", "running": "cyan", "waiting": "yellow", "paused": "yellow", "failed": "red"}
+    return f"[{colour.get(word, 'magenta')}]{word}[/]"
+
+
+def actor() -> str:
+    """Who gives this command, for the audit."""
+    import getpass
+    import socket
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return stamp(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return str(value)
