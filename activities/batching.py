@@ -60,6 +60,11 @@ class ManifestWriter:
     _open: pq.ParquetWriter | None = None
     _held: pa.Table | None = None
 
+    @property
+    def taken(self) -> int:
+        """Files that were taken so far, the ones held back among them."""
+        return self.files + (self._held.num_rows if self._held is not None else 0)
+
     def add(self, rows: pa.Table) -> None:
         """Take the next rows; what does not fill a batch yet is held back."""
         if not rows.num_rows:

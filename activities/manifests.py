@@ -123,16 +123,8 @@ class Manifest:
 
 def read_batch(storage: Storage, manifest: str, batch: int) -> Batch:
     """Read one batch and check it against its digest; raise `ManifestDamaged` when it differs."""
-    opened = open_manifest(storage, manifest)
-    row = opened.row(batch)
-    name = f"{manifest}/{opened.head.parts[row['part']].name}"
-    try:
-        with pq.ParquetFile(storage.reader(name)) as part:
-            rows = part.read_row_group(row["row_group"], columns=["ordinal", "path", "size", "modified"])
-    except (Missing, OSError, pa.ArrowException, IndexError) as error:
-        raise ManifestDamaged(f"{name}: cannot be read: {error}") from error
-    if batch_digest(rows) != row["digest"]:
-        raise ManifestDamaged(f"{name}: batch {batch} is not the one that was planned: its digest differs")
+    rows = read_rows(storage, manifest, batch)
+    row = open_manifest(storage, manifest).row(batch)
     return Batch(
         number=batch,
         ordinals=rows["ordinal"].to_pylist(),
@@ -142,6 +134,21 @@ def read_batch(storage: Storage, manifest: str, batch: int) -> Batch:
         digest=row["digest"],
         job=row["job"],
     )
+
+
+def read_rows(storage: Storage, manifest: str, batch: int) -> pa.Table:
+    """Read one batch as columns (`SCHEMA`), checked like `read_batch`."""
+    opened = open_manifest(storage, manifest)
+    row = opened.row(batch)
+    name = f"{manifest}/{opened.head.parts[row['part']].name}"
+    try:
+        with pq.ParquetFile(storage.reader(name)) as part:
+            rows = part.read_row_group(row["row_group"])
+    except (Missing, OSError, pa.ArrowException, IndexError) as error:
+        raise ManifestDamaged(f"{name}: cannot be read: {error}") from error
+    if batch_digest(rows) != row["digest"]:
+        raise ManifestDamaged(f"{name}: batch {batch} is not the one that was planned: its digest differs")
+    return rows
 
 
 @lru_cache(maxsize=32)

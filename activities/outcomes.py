@@ -1,0 +1,141 @@
+"""Activities on how files ended: what is tried again, and the final account; see `settled` for a single batch."""
+
+from pathlib import Path
+
+from temporalio import activity
+
+from activities.batching import BatchLimits
+from activities.bulk import Bulk, in_thread
+from activities.closing import FileOutcome, close_run, read_outcomes
+from activities.heartbeat import beating
+from activities.rounds import make_round
+from activities.settled import (
+    BatchOutcome,
+    Ended,
+    FileException,
+    read_settled,
+    read_skips,
+    settle_batch,
+    write_skips,
+)
+from activities.storage import Storage
+from workflows.payload import Payload
+from workflows.plan import OutcomeCounts
+from workflows.policy import Batch, Retry
+
+__all__ = [
+    "BatchOutcome",
+    "CloseRequest",
+    "Closed",
+    "Ended",
+    "FileException",
+    "FileOutcome",
+    "NextRound",
+    "Outcomes",
+    "RoundRef",
+    "Unreached",
+    "read_outcomes",
+    "read_settled",
+    "read_skips",
+    "settle_batch",
+    "write_skips",
+]
+
+
+class NextRound(Payload):
+    """A round that is over, by its number and manifest, and the policy's words on what is tried again."""
+
+    run: str
+    round: int
+    manifest: str
+    batches: int = 0
+    retry: Retry
+    batch: Batch
+
+
+class RoundRef(Payload):
+    """The manifest of the next round; no files means that nothing is left to try."""
+
+    round: int
+    manifest: str
+    files: int
+    bytes: int
+    batches: int
+    digest: str = ""
+
+
+class Unreached(Ended):
+    """How the files end that no batch accounts for."""
+
+
+class CloseRequest(Payload):
+    """A run that is over: its plan, its rounds (number, manifest, batches), and how files end that none reached."""
+
+    run: str
+    plan: str
+    rounds: tuple[tuple[int, str, int], ...]
+    unreached: Unreached | None = None
+
+
+class Closed(Payload):
+    """The final account: the table in the storage, the SHA-256 of its bytes, and the exact counts."""
+
+    outcomes: str
+    digest: str
+    counts: OutcomeCounts
+
+
+class Outcomes:
+    """The activities that read and join the outcomes of a run's batches."""
+
+    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path = Path("tmp")) -> None:
+        self._storage = storage
+        self._memory_limit = memory_limit
+        self._temp_dir = temp_dir
+
+    @activity.defn
+    async def next_round(self, request: NextRound) -> RoundRef:
+        """Write the manifest of the files that failed and may be tried again."""
+        bulk = Bulk(self._memory_limit, self._temp_dir)
+        async with beating(lambda: {"stage": bulk.stage}):
+            return await in_thread(bulk, lambda bulk: next_round(self._storage, bulk, request))
+
+    @activity.defn
+    async def close_outcomes(self, request: CloseRequest) -> Closed:
+        """Give every planned file exactly one outcome and count them."""
+        bulk = Bulk(self._memory_limit, self._temp_dir)
+        async with beating(lambda: {"stage": bulk.stage}):
+            return await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+
+
+def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:
+    """Write the manifest of the files of a round that failed and may be tried again."""
+    limits = BatchLimits(request.batch.files, request.batch.bytes)
+    name, head = make_round(
+        storage,
+        bulk,
+        run=request.run,
+        ended=request.round,
+        manifest=request.manifest,
+        permanent=frozenset(request.retry.permanent),
+        limits=None if request.retry.resubmit == "job" else limits,
+    )
+    if head is None:
+        return RoundRef(round=request.round + 1, manifest=name, files=0, bytes=0, batches=0)
+    return RoundRef(
+        round=request.round + 1,
+        manifest=name,
+        files=head.files,
+        bytes=head.bytes,
+        batches=head.batches,
+        digest=head.digest,
+    )
+
+
+def close_outcomes(storage: Storage, bulk: Bulk, request: CloseRequest) -> Closed:
+    """Write the table of all outcomes of a run that is over."""
+    unreached = request.unreached or Unreached(outcome="failed", reason="unknown", message="no outcome was recorded")
+    name, digest, counts = close_run(
+        storage, bulk, run=request.run, plan=request.plan, rounds=request.rounds, unreached=unreached
+    )
+    return Closed(outcomes=name, digest=digest, counts=counts)
