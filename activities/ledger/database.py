@@ -14,16 +14,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from activities.ledger.records import AuditError, AuditUnavailable, WrongDatabase
 from activities.ledger.tables import is_prepared, prepare
 
-_WAIT_SECONDS = 30
 _WRITER_LOCK = 0x7469_6572_6175_6474  # any constant of 63 bits that no other user of the database takes
 
 
 class Database:
     """An engine that connects at its first use, so that a database that is down stops nobody from starting."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, wait: float) -> None:
         self._url = _parsed(url)
-        self._engine = _engine(self._url)
+        self._engine = _engine(self._url, wait)
         self._opening = Lock()
         self._open = False
 
@@ -85,18 +84,19 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, wait: float) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
+            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": wait})
             event.listen(engine, "connect", _set_up_sqlite)
             return engine
         # READ COMMITTED: what is read after the lock was waited for has to be what the last writer committed.
         return create_engine(
             url,
+            hide_parameters=True,
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={_WAIT_SECONDS}s"},
+            connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={round(wait * 1000)}ms"},
         )
     except (NoSuchModuleError, ImportError) as error:
         raise WrongDatabase(f"the driver {url.drivername} is not installed") from error

@@ -28,8 +28,9 @@ class AuditLog:
     Every call may raise AuditUnavailable (try again) or WrongDatabase (fix it).
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, wait: float = 30.0) -> None:
+        """Take the database's URL and the seconds that a writer waits for its turn; nothing is connected yet."""
+        self._database = Database(url, wait)
 
     def __repr__(self) -> str:
         return f"AuditLog({self._database!r})"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from workflows.payload import Payload
 
@@ -56,6 +56,9 @@ PERMANENT = ("WrongDatabase", "BadRecord")
 
 class AuditRecord(Payload):
     """One thing that happened, to be written once under its key."""
+
+    # NaN would turn into null on its way through Temporal; so it arrives, and is refused.
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     event: str
     actor: str

@@ -70,7 +70,7 @@ def _origin(connection: Connection, row: _Row) -> int | None:
     candidates = [row.seq - 1, row.seq + 1]
     before = connection.execute(select(audit.c.seq).where(audit.c.hash == row.prev_hash).limit(1)).scalar()
     if before is not None:
-        candidates.append(before + 1)
+        candidates += [before + 1, before, before + 2]  # the one before may itself have been moved by one
     elif row.prev_hash == GENESIS:
         candidates.append(1)
     return next((seq for seq in candidates if _fits(row, seq)), None)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 audit_app = typer.Typer(help="Read the audit, and verify its chain.", no_args_is_help=True)
 
-_WIDE = 4000
-
 
 @audit_app.command("list")
 def list_records(
@@ -37,7 +35,7 @@ def list_records(
         for record in found:
             show.document(record.model_dump(mode="json", exclude={"same"}))
     elif found:
-        _print_table(found)
+        _print_lines(found)
     else:
         show.note("No such records.")
 
@@ -99,23 +97,16 @@ def _record_at(log: "AuditLog", seq: int) -> "Stored | None":
     return next((record for record in log.records(after=seq - 1, limit=1) if record.seq == seq), None)
 
 
-def _print_table(records: "list[Stored]") -> None:
+def _print_lines(records: "list[Stored]") -> None:
     from workflows.names import shown
 
-    table = show.grid(">seq", "time", "event", "run", "actor", "what")
     for record in records:
-        table.add_row(
-            str(record.seq),
-            show.moment(datetime.fromisoformat(record.at)),
-            record.event,
-            record.run or "",
-            shown(record.actor),
-            shown(_gist(_in_told_order(record))),
-        )
-    for column in table.columns:
-        column.no_wrap = True  # a record a line: on a terminal what does not fit is cut, a pipe gets all
-    console = show.out()
-    console.print(table, markup=False, width=None if console.is_terminal else _WIDE)
+        when = show.moment(datetime.fromisoformat(record.at))
+        who = shown(record.actor) + (f" in run {shown(record.run)}" if record.run else "")
+        show.say(f"{record.seq:>7}  {when}  {record.event}  by {who}", "bold")
+        told = shown(_gist(_in_told_order(record)))
+        if told:
+            show.say(f"{'':>9}{told}")
 
 
 def _print_verdict(verdict: "Verdict", broken: "Stored | None", seconds: float) -> None:
