@@ -1,0 +1,42 @@
+# Everything a contributor types. Needs Python 3.11 or later, make and the package registry.
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: help install demo test check bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Install into .venv, at the versions of constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install ## Tier 2,000 files on this machine, and prove that nothing was lost
+	@$(BIN)/orchestrator demo
+
+test: install ## Run every test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+check: install ## Lint, format, types, import laws, policies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/orchestrator check policies
+
+bench: install ## Print the measured ratios
+	@for benchmark in benchmarks/[a-z]*.py; do \
+		grep -q '__main__' $$benchmark || continue; \
+		echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+clean: ## Remove what was built; keeps the state directory
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
