@@ -14,9 +14,9 @@ from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
 from activities.hub.states import DELETED, SKIPPED, SUCCESS
 from activities.manifests import Batch, read_batch
-from activities.outcomes import BatchOutcome, FileException, read_skips, settle_batch, write_skips
 from activities.poller import JobPoller, Watched
 from activities.recheck import changed
+from activities.settled import BatchOutcome, FileException, read_skips, settle_batch, write_skips
 from activities.settling import Ending, exceptions
 from activities.storage import Storage
 from activities.submission import Claim, Submission, micros

@@ -4,7 +4,7 @@ from activities.hub import files
 from activities.hub.client import Hub
 from activities.hub.files import FileRecord
 from activities.manifests import Batch
-from activities.outcomes import FileException
+from activities.settled import FileException
 from workflows.policy import Policy
 
 

@@ -8,7 +8,7 @@ from activities.hub import files, jobstats
 from activities.hub.client import Hub
 from activities.hub.jobstats import PathOutcome
 from activities.manifests import Batch
-from activities.outcomes import FileException
+from activities.settled import FileException
 from workflows.names import to_text
 from workflows.policy import Policy
 

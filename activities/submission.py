@@ -193,10 +193,11 @@ class Submission:
 
     def _is_current(self, at: str) -> bool:
         """Tell whether a claim is younger than our intent; an older one speaks of another job with this number."""
-        return datetime.fromisoformat(at).timestamp() >= self._claim.intended_us / 1_000_000 - CLOCK_SLACK
+        return datetime.fromisoformat(at) >= self._created_from()
 
     def _created_from(self) -> datetime:
-        return datetime.fromtimestamp(self._claim.intended_us / 1_000_000 - CLOCK_SLACK, UTC)
+        """The moment since which a job may be ours; Temporal's clock, which wrote the intent, may be ahead of ours."""
+        return datetime.fromtimestamp(min(self._claim.intended_us, micros()) / 1_000_000 - CLOCK_SLACK, UTC)
 
 
 def explain(error: HubError) -> str:

@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import (
     Client,
     WorkflowExecution,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -97,7 +98,9 @@ async def run_status(client: Client, run: str) -> RunStatus:
 async def run_progress(client: Client, run: str) -> RunProgress:
     """Ask the run and its open segments, and read the heartbeats of what is in flight."""
     status = await run_status(client, run)
-    status = await _with_abrupt_end(client, status)
+    described = await client.get_workflow_handle(run).describe()
+    status = _with_abrupt_end(status, described)
+    trouble = next((beat["trouble"] for beat in _beats(described) if beat.get("trouble")), None)
     segments, flights = [], []
     for name in status.open_segments:
         try:
@@ -106,7 +109,7 @@ async def run_progress(client: Client, run: str) -> RunProgress:
             continue
         segments.append(segment)
         flights.extend(in_flight)
-    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC))
+    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC), trouble)
 
 
 async def watch_run(client: Client, run: str, *, every: float = 0.5) -> AsyncIterator[RunProgress]:
@@ -181,7 +184,7 @@ async def _segment(client: Client, name: str) -> tuple[SegmentStatus, list[Fligh
     handle = client.get_workflow_handle_for(RunBatches.run, name)
     status: SegmentStatus = await _ask(handle, RunBatches.status, name)
     described = await handle.describe()
-    beats = [_beat(client, pending) for pending in described.raw_description.pending_activities]
+    beats = _beats(described)
     by_job = {beat.get("job"): beat for beat in beats if beat.get("job") is not None}
     unsent = [beat for beat in beats if beat.get("job") is None and beat.get("trouble")]
     flights = []
@@ -197,7 +200,11 @@ def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
     )
 
 
-def _beat(client: Client, pending: Any) -> dict[str, Any]:
+def _beats(described: WorkflowExecutionDescription) -> list[dict[str, Any]]:
+    return [_beat(pending) for pending in described.raw_description.pending_activities]
+
+
+def _beat(pending: Any) -> dict[str, Any]:
     """Read one pending activity: its heartbeat, or why its last attempt failed."""
     beat: dict[str, Any] = {}
     if pending.heartbeat_details.payloads:
@@ -209,12 +216,9 @@ def _beat(client: Client, pending: Any) -> dict[str, Any]:
     return beat
 
 
-async def _with_abrupt_end(client: Client, status: RunStatus) -> RunStatus:
+def _with_abrupt_end(status: RunStatus, described: WorkflowExecutionDescription) -> RunStatus:
     """A run that was terminated from outside could not say so itself."""
-    if status.state.final:
-        return status
-    described = await client.get_workflow_handle(status.run).describe()
-    if described.status in (WorkflowExecutionStatus.RUNNING, None):
+    if status.state.final or described.status in (WorkflowExecutionStatus.RUNNING, None):
         return status
     end = described.status.name.lower() if described.status else "ended"
     return status.model_copy(

@@ -5,9 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from activities.inventory import Inventories
-from activities.outcomes import Outcomes
-from activities.selection import Plans
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -15,10 +12,14 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.audit import Audit, AuditLog
 from activities.hub.client import Hub
+from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.outcomes import Outcomes
 from activities.poller import JobPoller
 from activities.preflight import Preflight
+from activities.selection import Plans
 from activities.storage import open_storage
+from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
 from workflows.run_batches import RunBatches
@@ -44,6 +45,7 @@ async def working(settings: Settings, client: Client) -> AsyncIterator[Worker]:
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
         stack.callback(log.close)
+        version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
@@ -55,8 +57,10 @@ async def working(settings: Settings, client: Client) -> AsyncIterator[Worker]:
             max_heartbeat_throttle_interval=HEARD_WITHIN,
             default_heartbeat_throttle_interval=HEARD_WITHIN,
             graceful_shutdown_timeout=timedelta(seconds=2),
+            deployment_config=version,
         )
         async with worker:
+            await make_current(client, version)
             yield worker
 
 
@@ -64,8 +68,8 @@ def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..
     storage = open_storage(settings.storage)
     audit = Audit(log)
     jobs = Jobs(hub, storage, audit, JobPoller(hub))
-    plans = Plans(storage, memory_limit=settings.selection_memory, temp_dir=settings.spill_dir)
-    outcomes = Outcomes(storage, memory_limit=settings.selection_memory, temp_dir=settings.spill_dir)
+    plans = Plans(storage, memory_limit=int(settings.selection_memory), temp_dir=settings.spill_dir)
+    outcomes = Outcomes(storage, memory_limit=int(settings.selection_memory), temp_dir=settings.spill_dir)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,

@@ -37,9 +37,13 @@ class RunProgress(Payload):
 
 
 def combine(
-    status: RunStatus, segments: tuple[SegmentStatus, ...], flights: tuple[FlightProgress, ...], now: datetime
+    status: RunStatus,
+    segments: tuple[SegmentStatus, ...],
+    flights: tuple[FlightProgress, ...],
+    now: datetime,
+    trouble: str | None = None,
 ) -> RunProgress:
-    """Add up what the run and its open segments say at one moment."""
+    """Add up what the run and its open segments say at one moment; `trouble` is what keeps the run's own step."""
     counts = status.counts
     for segment in segments:
         counts = counts.plus(segment.counts)
@@ -51,7 +55,7 @@ def combine(
     return RunProgress(
         status=status,
         state=status.state,
-        waits_for=status.waits_for or _first_trouble(flights),
+        waits_for=status.waits_for or trouble or _first_trouble(flights),
         counts=counts,
         files=files,
         bytes=status.plan.bytes if status.plan else 0,
