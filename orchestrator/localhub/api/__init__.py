@@ -1,0 +1,1 @@
+"""The Hub's operations, one file a family; each takes a call and gives a reply."""

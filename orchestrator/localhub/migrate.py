@@ -1,0 +1,116 @@
+"""Migrate and premigrate: copy a file to the target, and free its blocks once the copy is verified and recorded."""
+
+import os
+import sqlite3
+import time
+from dataclasses import replace
+
+from orchestrator.localhub import blocks
+from orchestrator.localhub.bytestream import checksum
+from orchestrator.localhub.copies import Copy, Residence, forget_copy, save_copy, set_residence
+from orchestrator.localhub.outcome import Outcome, PathState, failed, skipped
+from orchestrator.localhub.work import Ground, Visits, Work, take
+
+_CLOCK_TICK = 0.05
+
+
+class Migrate:
+    """The steps of `migrate`; with `keep` those of `premigrate`, which leaves the blocks where they are."""
+
+    def __init__(self, ground: Ground, *, keep: bool) -> None:
+        self._ground = ground
+        self._keep = keep
+        self.kind = "copy" if keep else "free"
+
+    def prepare(self, work: Work, visits: Visits) -> None:
+        """Take the file and bring a verified copy of it into the target."""
+        database = self._ground.store.read()
+        residence = take(work, self._ground, visits, database, os.O_RDONLY if self._keep else os.O_RDWR)
+        if residence is Residence.MIGRATED and work.stat.st_size > 0:
+            raise skipped("already_migrated", "the data are in the target already")
+        if residence is not Residence.RESIDENT and self._ground.target.holds(visits.target, work.record):
+            if self._keep or residence is Residence.MIGRATED:
+                raise skipped(f"already_{residence.value}", "an equal copy is in the target already")
+            return
+        self._copy(work, visits)
+
+    def publish(self, work: Work, visits: Visits) -> bytes | None:
+        """Give the new copy its name; give that name for the caller to sync."""
+        if work.draft is None:
+            return None
+        draft, work.draft, before = work.draft, None, work.copy
+        ino, path = work.stat.st_ino, work.relative
+        name, owner = self._ground.target.publish(visits.target, draft, path, ino, self._ground.store.read())
+        if owner is not None and owner.ino != ino:
+            work.displaced = owner
+        if before is not None and before.object != name:
+            self._ground.pools.changed("target", -self._ground.target.remove(visits.target, before.object))
+        work.copy = Copy(
+            id=None,
+            ino=ino,
+            path=path,
+            object=name,
+            size=draft.size,
+            mtime_ns=work.stat.st_mtime_ns,
+            atime_ns=work.stat.st_atime_ns,
+            sha256=draft.sha256,
+            state=Residence.PREMIGRATED,
+        )
+        return name
+
+    def declare(self, work: Work, database: sqlite3.Connection) -> None:
+        """Record the copy."""
+        if work.displaced is not None and work.displaced.id is not None:
+            forget_copy(database, work.displaced.id)
+        atime, path = work.stat.st_atime_ns, work.relative
+        copy = replace(work.record, atime_ns=atime, path=path, state=Residence.PREMIGRATED)
+        work.copy = replace(copy, id=save_copy(database, copy))
+
+    def act(self, work: Work, visits: Visits) -> Outcome:
+        """Free the blocks, unless the file is no longer what was copied or somebody else has it open."""
+        copy, descriptor = work.record, work.descriptor
+        if self._keep:
+            return Outcome(PathState.PROCESSED, bytes=copy.size)
+        try:
+            with blocks.alone(descriptor, required=True):
+                self._check_unchanged(work)
+                free_blocks(descriptor, copy)
+        except blocks.FileBusy as error:
+            raise skipped("busy", str(error)) from error
+        self._ground.pools.changed("primary", (os.fstat(descriptor).st_blocks - work.stat.st_blocks) * 512)
+        return Outcome(PathState.PROCESSED, bytes=copy.size)
+
+    def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
+        """Record where the data are now."""
+        if outcome.state is PathState.PROCESSED and not self._keep and work.record.id is not None:
+            set_residence(database, work.record.id, Residence.MIGRATED)
+
+    def _copy(self, work: Work, visits: Visits) -> None:
+        ground = self._ground
+        if not ground.pools.has_room("target", work.stat.st_size):
+            raise failed("no_space", "the target has no room for the copy")
+        fresh = time.time() - work.stat.st_ctime < _CLOCK_TICK
+        work.draft = ground.target.draft(visits.target, work.descriptor)
+        if fresh:  # a write within one tick of the clock shows in no time of the file: let the tick pass and look again
+            time.sleep(_CLOCK_TICK)
+        unchanged = work.draft.size == work.stat.st_size and _same(os.fstat(work.descriptor), work.stat)
+        if not unchanged or (fresh and checksum(work.descriptor) != work.draft.sha256):
+            ground.target.discard(visits.target, work.draft.name)
+            work.draft = None
+            raise failed("changed", "the file changed while it was being copied")
+        ground.pools.changed("target", -(-work.stat.st_size // 4096) * 4096)
+
+    def _check_unchanged(self, work: Work) -> None:
+        if not _same(os.fstat(work.descriptor), work.stat) or not work.record.describes(work.stat):
+            raise failed("changed", "the file changed after it was copied")
+
+
+def free_blocks(descriptor: int, copy: Copy) -> None:
+    """Turn a file into a stub that shows its size and times."""
+    blocks.mark(descriptor)
+    blocks.free(descriptor, copy.size)
+    os.utime(descriptor, ns=(copy.atime_ns, copy.mtime_ns))
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)

@@ -1,0 +1,82 @@
+"""Recall: bring a file's bytes back from the target, verified, before anything says that they are here."""
+
+import os
+import sqlite3
+from dataclasses import replace
+
+from orchestrator.localhub import blocks
+from orchestrator.localhub.bytestream import checksum, copy_bytes
+from orchestrator.localhub.copies import Copy, Residence, save_copy
+from orchestrator.localhub.migrate import free_blocks
+from orchestrator.localhub.outcome import Outcome, PathState, failed, skipped
+from orchestrator.localhub.work import Ground, Visits, Work, take
+
+
+class Recall:
+    """The steps of `recall`; the copy stays, so a recalled file is premigrated."""
+
+    kind = "recall"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def prepare(self, work: Work, visits: Visits) -> None:
+        """Take the stub and see that its copy is there."""
+        residence = take(work, self._ground, visits, self._ground.store.read(), os.O_RDWR)
+        if residence is not Residence.MIGRATED:
+            raise skipped("already_resident", "the data are here already")
+        if not self._ground.pools.has_room("primary", work.stat.st_size):
+            raise failed("no_space", "the file system has no room for the data")
+        os.close(self._ground.target.open(visits.target, work.record.object))
+
+    def publish(self, work: Work, visits: Visits) -> bytes | None:
+        """Nothing gets a name."""
+        return None
+
+    def declare(self, work: Work, database: sqlite3.Connection) -> None:
+        """Note times that somebody gave the stub meanwhile, so that the file keeps them."""
+        work.copy = replace(
+            work.record,
+            path=work.relative,
+            mtime_ns=work.stat.st_mtime_ns,
+            atime_ns=work.stat.st_atime_ns,
+            state=Residence.MIGRATED,
+        )
+        save_copy(database, work.copy)
+
+    def act(self, work: Work, visits: Visits) -> Outcome:
+        """Write the bytes into the stub, sync, read them back, and compare; on any doubt it is a stub again."""
+        copy = work.record
+        source = self._ground.target.open(visits.target, copy.object)
+        try:
+            with blocks.alone(work.descriptor, required=False):
+                self._fill(work.descriptor, source, copy)
+        finally:
+            os.close(source)
+        self._ground.pools.changed("primary", (os.fstat(work.descriptor).st_blocks - work.stat.st_blocks) * 512)
+        return Outcome(PathState.PROCESSED, bytes=copy.size)
+
+    def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
+        """Record that the data are here."""
+        if outcome.state is PathState.PROCESSED:
+            save_copy(database, replace(work.record, state=Residence.PREMIGRATED))
+
+    def _fill(self, descriptor: int, source: int, copy: Copy) -> None:
+        try:
+            size, digest = copy_bytes(source, descriptor, self._ground.throttle.moved)
+            os.fsync(descriptor)
+            good = size == copy.size and digest == copy.sha256 and checksum(descriptor, from_disk=True) == copy.sha256
+        except BaseException:
+            empty_again(descriptor, copy)
+            raise
+        if not good:
+            empty_again(descriptor, copy)
+            raise failed("checksum", "the bytes from the target differ from those that were migrated")
+        blocks.unmark(descriptor)
+        os.utime(descriptor, ns=(copy.atime_ns, copy.mtime_ns))
+
+
+def empty_again(descriptor: int, copy: Copy) -> None:
+    """Make a half-filled file the stub that it was."""
+    os.ftruncate(descriptor, copy.size)
+    free_blocks(descriptor, copy)

@@ -1,0 +1,86 @@
+"""The server process of a local Hub: start, say where it is, serve until told to end."""
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from orchestrator.localhub.app import API, build_app
+from orchestrator.localhub.config import LocalHubConfig
+from orchestrator.localhub.connections import KnownConnection
+from orchestrator.localhub.hub import LocalHub
+
+log = logging.getLogger(__name__)
+_GRACE_SECONDS = 5
+_BACKLOG = 2048
+
+
+def serve(config: LocalHubConfig) -> None:
+    """Serve until SIGTERM or SIGINT; the ready file is written when the first request can be answered."""
+    _allow_many_files()
+    if hasattr(signal, "SIGIO"):
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # a broken lease must not end the process
+    listening = socket.create_server((config.host, config.port), backlog=_BACKLOG)
+    hub = LocalHub(config)
+    hub.start()
+    try:
+        asyncio.run(_serve(hub, listening))
+    finally:
+        listening.close()
+        hub.stop()
+        if config.ready_file is not None:
+            config.ready_file.unlink(missing_ok=True)
+
+
+async def _serve(hub: LocalHub, listening: socket.socket) -> None:
+    options = uvicorn.Config(
+        build_app(hub),
+        http=KnownConnection,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=75,
+    )
+    server = uvicorn.Server(options)
+    asyncio.get_running_loop().call_soon(_announce, hub.config, listening)
+    await server.serve(sockets=[listening])
+
+
+def _announce(config: LocalHubConfig, listening: socket.socket) -> None:
+    url = f"http://{config.host}:{listening.getsockname()[1]}{API}"
+    if config.ready_file is not None:
+        _write_ready(config, url)
+    print(f"The local Hub of site {config.site} answers at {url}; its key is in {config.key_file}", flush=True)
+
+
+def _write_ready(config: LocalHubConfig, url: str) -> None:
+    assert config.ready_file is not None
+    facts = {
+        "url": url,
+        "pid": os.getpid(),
+        "site": config.site,
+        "mountpoint": config.mountpoint,
+        "filesystem": str(config.filesystem),
+        "target": str(config.target),
+        "key_file": str(config.key_file),
+        "username": "admin",
+        "password_file": str(config.password_file),
+        "dialect": config.dialect,
+    }
+    partial = Path(f"{config.ready_file}.part")
+    partial.write_text(json.dumps(facts, indent=1) + "\n")
+    partial.replace(config.ready_file)
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 16384 if hard == resource.RLIM_INFINITY else min(hard, 16384)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
