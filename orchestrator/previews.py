@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from activities.bulk import Bulk
-from activities.inventory import InventoryRef, InventoryRequest, Listing
+from activities.inventory import InventoryRef, InventoryRequest, take_inventory
+from activities.listing import Progress
 from activities.manifests import read_batch
 from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
@@ -42,11 +43,11 @@ async def preview(
     storage = open_storage(settings.storage)
     source = policy.select.source
     request = InventoryRequest(name=name, site=policy.site, source=source, paths=policy.select.paths)
+    latest: list[Callable[[], Progress]] = []
     async with open_hub(settings) as hub:
-        listing = Listing(hub, storage, request)
-        telling = asyncio.create_task(_tell(listing, tell))
+        telling = asyncio.create_task(_tell(latest, tell))
         try:
-            inventory = await listing.take()
+            inventory = await take_inventory(hub, storage, _bulk(settings), request, watch=latest.append)
         finally:
             telling.cancel()
             with suppress(asyncio.CancelledError):
@@ -76,11 +77,12 @@ def first_files(settings: Settings, plan: Plan, count: int) -> list[tuple[str, i
 
 
 def _bulk(settings: Settings) -> Bulk:
-    return Bulk(f"{settings.selection_memory // (1 << 20)}MiB", settings.spill_dir)
+    return Bulk(int(settings.selection_memory), settings.spill_dir)
 
 
-async def _tell(listing: Listing, tell: Callable[[str], None]) -> None:
+async def _tell(latest: list[Callable[[], Progress]], tell: Callable[[str], None]) -> None:
     while True:
-        progress = listing.progress()
-        tell(f"reading the namespace: {progress.files:,} files in {progress.directories:,} folders")
+        if latest:
+            progress = latest[-1]()
+            tell(f"reading the namespace: {progress.files:,} files in {progress.directories:,} folders")
         await asyncio.sleep(0.25)

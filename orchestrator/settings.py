@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     selection_memory: ByteSize = Field(ByteSize(1 << 30), ge=64 << 20, description="Memory of one selection, e.g. 1GiB")
     selection_threads: int = Field(2, ge=1, le=256, description="Threads of one selection")
 
+    localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")
+    localhub_options: str = Field("", description="More options for the local Hub that `up` and `run` start")
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
     debug: bool = Field(False, description="Show the traceback of an error")
@@ -123,10 +126,10 @@ class Settings(BaseSettings):
             raise ValueError("expected an address such as https://hub.example/api")
         return value.rstrip("/")
 
-    @field_validator("state_dir", "policies_dir")
+    @field_validator("state_dir", "policies_dir", "localhub_root")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
 
     @model_validator(mode="after")
     def _whole_credentials(self) -> "Settings":

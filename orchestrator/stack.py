@@ -7,7 +7,7 @@ file without a lock is stale.
 
 import fcntl
 import os
-import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -250,15 +250,19 @@ def temporal_service(settings: Settings, port: int, log: Path) -> Service:
 
 
 def hub_service(settings: Settings, port: int, log: Path) -> Service:
-    """The local Hub, with its state in the state directory."""
+    """The local Hub: it tiers its root folder, and keeps its own state in the state directory."""
+    root, state = local_hub_root(settings), settings.state_dir / "hub"
+    root.mkdir(parents=True, exist_ok=True)
     key = local_hub_key(settings)
     return Service(
         name="the local Hub",
-        command=[*_PYTHON, "orchestrator.localhub", "--state", str(settings.state_dir / "hub"), "--port", str(port)],
+        command=[
+            *(*_PYTHON, "orchestrator.localhub", "--root", str(root), "--state", str(state), "--port", str(port)),
+            *shlex.split(settings.localhub_options),
+        ],
         log=log,
         address=f"http://127.0.0.1:{port}/api",
-        environment={"LOCALHUB_KEY_FILE": str(key)},
-        ready=lambda: accepts(port),
+        ready=lambda: key.exists() and accepts(port),
     )
 
 
@@ -306,16 +310,14 @@ def temporal_binary() -> str:
     return str(found[0])
 
 
+def local_hub_root(settings: Settings) -> Path:
+    """The folder that the local Hub tiers."""
+    return settings.localhub_root or settings.state_dir / "files"
+
+
 def local_hub_key(settings: Settings) -> Path:
-    """The file of the local Hub's client key; made at the first use."""
-    file = settings.state_dir / "hub" / "client.key"
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
-            out.write(secrets.token_urlsafe(24))
-    except FileExistsError:
-        pass
-    return file
+    """The file into which the local Hub writes its client key."""
+    return settings.state_dir / "hub" / "admin.key"
 
 
 _PYTHON = (sys.executable, "-P", "-m")  # -P: a folder named `workflows` where one happens to stand is not ours
