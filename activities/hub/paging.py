@@ -9,8 +9,9 @@ import msgspec
 from activities.errors import ContractError
 from activities.hub.wire import decode_json
 
-#: Parameters that a `next` may change; every other one that we sent keeps our exact bytes.
-_PAGING = frozenset({"page", "page_size", "cursor", "offset", "limit", "marker"})
+#: Parameters that only `next` decides, and sizes that it may change; every other one keeps the exact bytes we sent.
+_PLACES = frozenset({"page", "cursor", "offset", "marker"})
+_SIZES = frozenset({"page_size", "limit"})
 _LISTS = ("results", "children", "items", "files")
 
 
@@ -88,9 +89,12 @@ def following(target: str, given: Any, host: str) -> str | None:
             "that it names itself by",
             operation=f"GET {path}",
         )
-    ours = [pair for pair in query.split("&") if pair and _name(pair) not in _PAGING]
+    given_pairs = [pair for pair in parts.query.split("&") if pair]
+    # A size that `next` leaves out still holds: with the Hub's default one, entries would be skipped.
+    replaced = _PLACES | (_SIZES & {_name(pair) for pair in given_pairs})
+    ours = [pair for pair in query.split("&") if pair and _name(pair) not in replaced]
     names = {_name(pair) for pair in ours}
-    theirs = [_clean(pair) for pair in parts.query.split("&") if pair and _name(pair) not in names]
+    theirs = [_clean(pair) for pair in given_pairs if _name(pair) not in names]
     return f"{path}?{'&'.join(ours + theirs)}"
 
 
