@@ -34,14 +34,14 @@ def load_policy(source: Path | bytes, name: str | None = None) -> Policy:
 def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
     """Read one policy and keep the places of its words."""
     document = read_document(*_content(source, name))
-    problems = list(_empty_lists(document, document.data, ()))
     try:
         policy = Policy.model_validate(document.data, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
-        problems += _found(error, document)
+        problems = list(_found(error, document))
         raise PolicyError(several(problems)) from None
-    if problems:
-        raise PolicyError(several(problems))
+    empty = list(_empty_lists(document, document.data, ()))
+    if empty:
+        raise PolicyError(several(empty))
     return LoadedPolicy(policy, document)
 
 
@@ -122,15 +122,15 @@ def _empty_lists(document: Document, value: Any, where: Place) -> Iterator[Probl
     if where in _MAY_BE_EMPTY:
         return
     if value == [] and where[-1] not in ("all", "any"):
-        message = "the list is empty: write at least one item, or leave the key out"
-        yield document.problem(where, f"{_path(where)}{message}")
+        yield document.problem(where, f"{_path(where)}{_EMPTY_LIST}")
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in pairs:
         yield from _empty_lists(document, item, (*where, key))
 
 
 def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
-    errors: list[Any] = error.errors(include_url=False)
+    errors: list[Any] = sorted(error.errors(include_url=False), key=lambda each: document.place(each["loc"]))
+    errors = errors[:_MOST_ERRORS]
     meant = {place for each in errors if each["type"] == "extra_forbidden" for place in _meant(each["loc"])}
     for each in errors:
         where = tuple(part for part in each["loc"] if part != "[key]")
@@ -171,7 +171,8 @@ def _said(each: Any, where: Place) -> str:
             quotes = ": put it in quotes" if isinstance(value, bool | int | float) else ""
             return f"expects text, found {shown(value)}{quotes}"
         case "int_type" | "int_from_float" | "int_parsing":
-            return f"expects a whole number such as 1000, found {shown(value)}"
+            quotes = ": write it without quotes" if isinstance(value, str) and value.isdecimal() else ""
+            return f"expects a whole number such as 1000, found {shown(value)}{quotes}"
         case "bool_type" | "bool_parsing":
             return f"expects true or false, found {shown(value)}"
         case "greater_than_equal":
@@ -182,6 +183,12 @@ def _said(each: Any, where: Place) -> str:
             return f"expects a mapping (lines of `key: value`), found {shown(value)}"
         case "tuple_type" | "list_type":
             return f"expects a list such as [a, b], found {shown(value)}"
+        case "too_short":
+            return _EMPTY_LIST
+        case "too_long":
+            return f"there are more than {context['max_length']} items: split the policy"
+        case "literal_error" if where == ("version",):
+            return f"expects the number 1, the version of the language that this program reads, found {shown(value)}"
         case "literal_error":
             return _literal(str(context["expected"]), value, where)
         case _:
@@ -189,9 +196,9 @@ def _said(each: Any, where: Place) -> str:
 
 
 def _literal(expected: str, value: object, where: Place) -> str:
-    if value in NOT_YET_VALUES.get(where, ()):
-        return f"{shown(value)} {_LATER}"
     known = re.findall(r"'([^']*)'", expected)
+    if value in NOT_YET_VALUES.get(where, ()):
+        return f"{shown(value)} {_LATER}: write {_either(known)}"
     if not known:
         return f"expects {expected}, found {shown(value)}"
     if isinstance(value, str):
@@ -204,19 +211,29 @@ def _either(words: list[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
+_EMPTY_LIST = "the list is empty: write at least one item, or leave the key out"
+_MOST_ERRORS = 100
+_INSTEAD: Final[Mapping[Place, str]] = {
+    ("sites",): "write `site:` with one of them",
+    ("run", "stages"): "write `workflow:` with one of them",
+}
+_SYNONYMS: Final = {
+    "source": "from", "where": "rules", "filters": "rules", "sort": "order_by", "order": "order_by", "type": "workflow",
+    "timeout": "job_timeout", "parallel": "concurrency", "threads": "concurrency", "retries": "retry", "title": "name",
+}  # fmt: skip
 _LATER = "is part of the language, but this version cannot run it yet"
 
 
 def _unknown_key(where: Place) -> str:
     parent, key = where[:-1], str(where[-1])
     if key in NOT_YET.get(parent, ()):
-        return f"`{key}` {_LATER}: leave it out"
+        return f"`{key}` {_LATER}: {_INSTEAD.get(where, 'leave it out')}"
     elsewhere = _elsewhere(parent, key)
-    return f"unknown key {shown(key)}: {elsewhere or advice(key, _keys_at(parent))}"
+    return f"unknown key {shown(key)}: {elsewhere or advice(key, _keys_at(parent), _SYNONYMS)}"
 
 
 def _elsewhere(parent: Place, key: str) -> str | None:
-    if nearest(key, _keys_at(parent)):
+    if nearest(key, _keys_at(parent), _SYNONYMS):
         return None
     for part in ((), ("select",), ("run",), ("guards",), ("retry",), ("retry", "failed_files"), ("run", "batch")):
         if part != parent and key in _keys_at(part):
@@ -225,7 +242,7 @@ def _elsewhere(parent: Place, key: str) -> str | None:
 
 
 def _meant(where: Place) -> Iterator[Place]:
-    close = nearest(str(where[-1]), _keys_at(where[:-1]))
+    close = nearest(str(where[-1]), _keys_at(where[:-1]), _SYNONYMS)
     if close:
         yield (*where[:-1], close)
 

@@ -55,11 +55,14 @@ class Document:
 
     def problem(self, where: Place, message: str, *, at_key: bool = False) -> Problem:
         """Make a problem at the nearest known place of the document."""
-        if at_key and where in self.keys:
-            return Problem(self.name, *self.keys[where], message)
+        spot = self.keys[where] if at_key and where in self.keys else self.place(where)
+        return Problem(self.name, *spot, message)
+
+    def place(self, where: Place) -> Spot:
+        """Find the value, or the nearest thing around it."""
         while where and where not in self.values:
             where = where[:-1]
-        return Problem(self.name, *self.values.get(where, (1, 1)), message)
+        return self.values.get(where, (1, 1))
 
 
 def read_document(content: bytes, name: str) -> Document:
@@ -69,7 +72,7 @@ def read_document(content: bytes, name: str) -> Document:
     try:
         document = reader.document()
     except yaml.MarkedYAMLError as error:
-        raise PolicyError((_syntax_problem(error, text, name),)) from error
+        raise PolicyError((reader.open_quote(error) or _syntax_problem(error, text, name),)) from error
     except yaml.YAMLError as error:
         raise PolicyError((Problem(name, 1, 1, f"this is not YAML: {error}"),)) from error
     if reader.problems:
@@ -115,6 +118,7 @@ def _decoded(content: bytes, name: str) -> str:
     if found:
         kind = "control" if ord(found[0]) < 160 else "invisible"
         wrong = f"the {kind} character U+{ord(found[0]):04X} cannot be in a policy: delete it"
+        wrong += ", or save the file as UTF-8" if found[0] == "\0" else ""
         raise PolicyError((Problem(name, *_spot(text, found.start()), wrong),))
     return text
 
@@ -138,6 +142,7 @@ class _Reader:
         self._values: dict[Place, Spot] = {}
         self._keys: dict[Place, Spot] = {}
         self.problems: list[Problem] = []
+        self._long_quote: Any = None
 
     def document(self) -> Document:
         data: Any = None
@@ -157,6 +162,14 @@ class _Reader:
                 self._values[()], f"a policy is a mapping that begins with `version: 1`, found {shown(data)}"
             )
         return Document(self._name, data, self._values, self._keys)
+
+    def open_quote(self, error: yaml.MarkedYAMLError) -> Problem | None:
+        """Find the quote that was left open, when it is what broke the syntax in the line where it ended."""
+        quote, mark = self._long_quote, error.problem_mark
+        if quote is None or mark is None or mark.line != quote.end_mark.line:
+            return None
+        wrong = f"the quote that begins here ends only in line {mark.line + 1}: close it earlier"
+        return Problem(self._name, *_start(quote), wrong)
 
     def _node(self, event: Any, where: Place, depth: int) -> Any:
         self._nodes += 1
@@ -180,7 +193,7 @@ class _Reader:
             )
         if event.tag is not None:
             self._complain(
-                _start(event), f"tags such as {escaped(event.tag)} are not part of the language: write the value alone"
+                _start(event), f"tags such as {_tag(event)} are not part of the language: write the value alone"
             )
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(where, depth)
@@ -221,6 +234,8 @@ class _Reader:
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             self._complain(_start(event), "half a character (a surrogate) cannot be written: delete the escape")
         if not event.implicit[0]:
+            if event.style in ("'", '"') and event.end_mark.line > event.start_mark.line:
+                self._long_quote = event
             return text
         if text in _NULLS:
             self._complain(*self._empty(event, where))
@@ -260,6 +275,10 @@ def _kind(event: Any) -> str:
     if isinstance(event, yaml.MappingStartEvent):
         return "a mapping"
     return "a list" if isinstance(event, yaml.SequenceStartEvent) else "an alias"
+
+
+def _tag(event: Any) -> str:
+    return escaped(event.tag.replace("tag:yaml.org,2002:", "!!"))
 
 
 def _plainly(text: str) -> str:
@@ -302,6 +321,7 @@ _ADVICE = {
     "mapping values are not allowed": "a `:` is out of place: indent this line like its neighbours, "
     "or put text that holds `: ` in quotes",
     "could not find expected ':'": "a key lacks its `:`, or a quote is not closed above",
+    "did not find expected node content": "a value is missing here, or a bracket above is not closed",
     "did not find expected key": "expected a key like the ones above: check the indentation, and quotes that end early",
     "did not find expected '-'": "expected `- ` like the items above: check the indentation",
     "expected <document start>": "the document has ended above: write one policy a file",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from workflows import units
 from workflows.globs import glob_parts, glob_regex
@@ -17,6 +17,7 @@ __all__ = [
     "AnyOf",
     "Compare",
     "Condition",
+    "Extent",
     "Glob",
     "Member",
     "Named",
@@ -24,9 +25,9 @@ __all__ = [
     "condition_form",
     "condition_text",
     "glob_regex",
+    "measure",
     "names_in",
     "parse_condition",
-    "weigh",
 ]
 
 SIZES: Final = ("size", "disk_usage")
@@ -156,19 +157,29 @@ def names_in(condition: Condition, where: tuple[str | int, ...] = ()) -> Iterato
             yield from names_in(of, (*where, "not"))
 
 
-def weigh(condition: Condition, classes: Mapping[str, int]) -> int:
-    """Count the simple conditions in a condition, its classes written out in full."""
+class Extent(NamedTuple):
+    """How many values a condition compares, and how deep it is nested."""
+
+    values: int
+    depth: int
+
+
+def measure(condition: Condition, classes: Mapping[str, Extent]) -> Extent:
+    """Measure a condition with its classes, whose extents are known, written out."""
     match condition:
         case Named(name):
-            return classes.get(name, 1)
+            inner = classes.get(name, Extent(1, 1))
+            return Extent(inner.values, inner.depth + 1)
         case AllOf(of) | AnyOf(of):
-            return 1 + sum(weigh(part, classes) for part in of)
+            parts = [measure(part, classes) for part in of]
+            return Extent(1 + sum(part.values for part in parts), 1 + max(part.depth for part in parts))
         case Not(of):
-            return 1 + weigh(of, classes)
+            inner = measure(of, classes)
+            return Extent(inner.values + 1, inner.depth + 1)
         case Member(_, values) | Glob(_, values):
-            return len(values)
+            return Extent(len(values), 1)
         case _:
-            return 1
+            return Extent(1, 1)
 
 
 Place = tuple[str | int, ...]
@@ -188,6 +199,8 @@ _KEYS: Final = (*ATTRIBUTES, f"{METADATA}KEY", "all", "any", "not")
 def _parse(form: object, where: Place, found: list[Mistake]) -> Condition | None:
     if isinstance(form, Compare | Member | Glob | AllOf | AnyOf | Not | Named):
         return form
+    if len(found) > units.MOST_MISTAKES:
+        return None
     if len(where) > 2 * DEEPEST:
         found.append(Mistake(where, "conditions are nested too deeply: give a part a name under `classes`"))
         return None
@@ -209,6 +222,8 @@ def _parse(form: object, where: Place, found: list[Mistake]) -> Condition | None
 
 
 def _entry(key: str, value: object, where: Place, found: list[Mistake]) -> Condition | None:
+    if len(found) > units.MOST_MISTAKES:
+        return None
     if key in ("all", "any"):
         return _several(key, value, where, found)
     if key == "not":

@@ -5,6 +5,7 @@ from enum import Enum
 from functools import lru_cache
 
 LONGEST_GLOB = 4096
+MOST_WILDCARDS = 32
 
 
 class Wildcard(Enum):
@@ -46,6 +47,8 @@ def glob_parts(pattern: str) -> tuple[Part, ...]:
     while at < len(pattern):
         part, at = _part(pattern, at)
         parts.append(part)
+    if sum(isinstance(part, Wildcard) for part in parts) > MOST_WILDCARDS:
+        raise ValueError(f"a glob has at most {MOST_WILDCARDS} of `*` and `**`: write several globs")
     return tuple(parts)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain, islice
 from typing import Annotated, Any, Final, Literal
 
 import rfc8785
@@ -224,11 +225,13 @@ class Policy(Payload):
     guards: Guards = Field(Guards(), description="What the whole plan must stay under before anything moves.")
     run: Run = Field(description="What is asked of the Hub, and how fast.")
     retry: Retry = Field(Retry(), description="What happens to files that failed.")
-    tests: tuple[PolicyTest, ...] = Field((), description="Files, and what must become of them; checked offline.")
+    tests: tuple[PolicyTest, ...] = Field(
+        (), max_length=1000, description="Files, and what must become of them; checked offline."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Policy":
-        found = [*self._discovery_mistakes(), *self._test_mistakes()]
+        found = list(islice(chain(self._discovery_mistakes(), self._test_mistakes()), units.MOST_MISTAKES))
         if found:
             raise Mistakes(found)
         return self

@@ -1,18 +1,20 @@
 """The `select` part of a policy: where files come from, which ones a run takes, and in which order."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from workflows import units
-from workflows.conditions import Condition, names_in, weigh
+from workflows.conditions import Condition, Extent, measure, names_in
 from workflows.fields import ConditionField, Count, Flag, Folder, Label, Line, SomeBytes
 from workflows.payload import Payload
 from workflows.units import Mistake, Mistakes, shown
 
 DEFAULT_RULE: Final = "default"
 HEAVIEST: Final = 20_000
+DEEPEST: Final = 64
 DISCOVERY = "with discovery the Hub finds the files, so nothing is known of them beforehand"
 
 
@@ -110,12 +112,18 @@ class Select(Payload):
 
     source: Source = Field(alias="from", description="Where the files come from.")
     paths: tuple[Folder, ...] = Field(
-        (), description="Folders that the run stays inside; none means the whole space, or the source's own path."
+        (),
+        max_length=1000,
+        description="Folders that the run stays inside; none means the whole space, or the source's own path.",
     )
     classes: dict[Label, ConditionField] = Field(
-        default_factory=dict, description="Named sets of files, for use in other classes, in exclude and in rules."
+        default_factory=dict,
+        max_length=1000,
+        description="Named sets of files, for use in other classes, in exclude and in rules.",
     )
-    exclude: tuple[ConditionField, ...] = Field((), description="Files that no rule can take; any of these is enough.")
+    exclude: tuple[ConditionField, ...] = Field(
+        (), max_length=1000, description="Files that no rule can take; any of these is enough."
+    )
     rules: tuple[Rule, ...] = Field(
         (),
         description="In order; the first that matches decides. None at all: every file that is not excluded is taken.",
@@ -128,7 +136,8 @@ class Select(Payload):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Select":
-        found = [*self._path_mistakes(), *self._class_mistakes(), *self._rule_mistakes(), *self._source_mistakes()]
+        mistakes = chain(self._path_mistakes(), self._class_mistakes(), self._rule_mistakes(), self._source_mistakes())
+        found = list(islice(mistakes, units.MOST_MISTAKES))
         if found:
             raise Mistakes(found)
         return self
@@ -152,9 +161,9 @@ class Select(Payload):
                 )
 
     def _class_mistakes(self) -> Iterator[Mistake]:
-        weights: dict[str, int] = {}
+        extents: dict[str, Extent] = {}
         for name in self.classes:
-            cycle = self._weigh(name, weights, [])
+            cycle = self._measure(name, extents, [])
             if cycle:
                 yield Mistake(
                     ("classes", name), f"the class is defined by itself ({' -> '.join(cycle)}): break the circle", True
@@ -165,21 +174,25 @@ class Select(Payload):
                 if name not in self.classes:
                     known = units.advice(name, self.classes) if self.classes else "there are no `classes`"
                     yield Mistake((*where, *inner), f"unknown class {shown(name)}: {known}")
-            if weigh(condition, weights) > HEAVIEST:
-                yield Mistake(where, f"this has more than {HEAVIEST} conditions, its classes written out: simplify")
+            extent = measure(condition, extents)
+            if extent.values > HEAVIEST or extent.depth > DEEPEST:
+                excess = f"{DEEPEST} levels" if extent.depth > DEEPEST else f"{HEAVIEST} conditions"
+                yield Mistake(where, f"this has more than {excess}, its classes written out: simplify")
+                return
 
-    def _weigh(self, name: str, weights: dict[str, int], above: list[str]) -> list[str]:
+    def _measure(self, name: str, extents: dict[str, Extent], above: list[str]) -> list[str]:
         if name in above:
             return [*above[above.index(name) :], name]
-        if name in weights or name not in self.classes:
+        if name in extents or name not in self.classes:
             return []
-        if len(above) >= 64:
-            return [*above[:2], "... (more than 64 classes deep)"]
+        if len(above) >= DEEPEST:
+            extents[name] = Extent(HEAVIEST, DEEPEST)  # too deep already, so no deeper look is needed
+            return []
         for used, _ in names_in(self.classes[name]):
-            cycle = self._weigh(used, weights, [*above, name])
+            cycle = self._measure(used, extents, [*above, name])
             if cycle:
                 return cycle
-        weights[name] = min(weigh(self.classes[name], weights), 10 * HEAVIEST)
+        extents[name] = measure(self.classes[name], extents)
         return []
 
     def _rule_mistakes(self) -> Iterator[Mistake]:
@@ -188,7 +201,7 @@ class Select(Payload):
             if first.setdefault(rule.name, index) != index:
                 yield Mistake(
                     ("rules", index, "name"),
-                    f"rule {first[rule.name] + 1} has the name `{rule.name}` already: give each rule its own",
+                    f"rules[{first[rule.name]}] has the name `{rule.name}` already: give each rule its own",
                 )
         if self.rules and all(rule.keep for rule in self.rules):
             yield Mistake(("rules",), "every rule keeps its files, so nothing is taken: add one without `keep`")

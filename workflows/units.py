@@ -12,6 +12,7 @@ Operator = Literal["<", "<=", ">", ">=", "="]
 MICROSECONDS = 1_000_000
 LONGEST = timedelta(days=36_500)
 LARGEST = 2**63 - 1
+MOST_MISTAKES = 50
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def split_comparison(value: object, example: str) -> tuple[Operator, str]:
 
 def nearest(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str | None:
     """Find the known word that was probably meant."""
-    known = list(known)
+    known = list(known)[:500]
     meant = (synonyms or {}).get(word.lower())
     if meant in known:
         return meant
