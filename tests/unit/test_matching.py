@@ -198,3 +198,11 @@ def test_a_class_is_judged_once_however_often_it_is_named() -> None:
 def test_a_member_and_a_glob_take_any_of_their_values() -> None:
     assert holds(Member("type", ("a", "mov"))) is True
     assert holds(Glob("path", ("/x/**", "**/a/*"))) is True
+
+
+def test_the_deepest_policy_that_is_allowed_can_be_judged_and_explained() -> None:
+    classes = {"c0": {"size": "= 4KiB"}} | {f"c{n}": {"all": [f"c{n - 1}"]} for n in range(1, 32)}
+    policy = select(classes=classes, rules=[{"name": "r", "match": {"not": {"not": "c30"}}}])
+    assert explain(policy, FILE, AS_OF).decision == Decision(Verdict.SELECTED, "r")
+    with pytest.raises(ValueError, match="more than 64 levels"):
+        select(classes=classes | {f"d{n}": {"not": f"d{n - 1}" if n else "c31"} for n in range(8)}, exclude=["d7"])
