@@ -19,7 +19,7 @@ class LocalHubFailed(RuntimeError):
 
 
 class LocalHubProcess:
-    """A context manager: `with LocalHubProcess(folder) as hub: hub.url, hub.key`.
+    """A context manager: `with LocalHubProcess(folder) as hub:` and then `hub.url`, `hub.key`.
 
     `folder` gets the pools in `storage`, the state in `state`, and `hub.log`. Further arguments are those of the command line.
     """
@@ -78,8 +78,9 @@ class LocalHubProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "orchestrator.localhub", "--root", self.folder / "storage", "--state"]
-        command += [self.folder / "state", "--ready-file", ready, "--port", str(self.port), *self.arguments]
+        command = [sys.executable, "-m", "orchestrator.localhub", "--port", str(self.port), *self.arguments]
+        for name, path in (("root", self.folder / "storage"), ("state", self.folder / "state"), ("ready-file", ready)):
+            command += [f"--{name}", str(path)]
         with (self.folder / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         until = time.monotonic() + _START_SECONDS

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -26,10 +27,20 @@ def serve(config: LocalHubConfig) -> None:
     _allow_many_files()
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # a broken lease must not end the process
-    listening = socket.create_server((config.host, config.port), backlog=_BACKLOG)
+    listening = _listen(config)
+    serving = False
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        # While uvicorn serves, it ends by itself and then raises the signal once more: that one is to do nothing.
+        if not serving:
+            raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
     hub = LocalHub(config)
     hub.start()
     try:
+        serving = True
         asyncio.run(_serve(hub, listening))
     finally:
         listening.close()
@@ -51,6 +62,15 @@ async def _serve(hub: LocalHub, listening: socket.socket) -> None:
     server = uvicorn.Server(options)
     asyncio.get_running_loop().call_soon(_announce, hub.config, listening)
     await server.serve(sockets=[listening])
+
+
+def _listen(config: LocalHubConfig) -> socket.socket:
+    # asyncio turns off the delay of small packets only where the protocol is named: without it an answer takes 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((config.host, config.port))
+    listening.listen(_BACKLOG)
+    return listening
 
 
 def _announce(config: LocalHubConfig, listening: socket.socket) -> None:

@@ -17,6 +17,7 @@ class Spaces:
         self._store = store
         self._mount = mount
         self._root = os.fsencode(filesystem)
+        self._notice_folders()
 
     def all(self) -> list[sqlite3.Row]:
         """Give every space whose folder is there."""
