@@ -59,11 +59,21 @@ class StackFile(BaseModel):
 
 
 class Stack:
-    """The services that a command needs: those that run already, and for its own duration those that are missing."""
+    """The services that a command needs: those that run already, and for its own duration those that are missing.
 
-    def __init__(self, settings: Settings, *needs: str, tell: Callable[[str], None] = lambda line: None) -> None:
+    `embedded` starts a Temporal of this machine even where a profile names another.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *needs: str,
+        tell: Callable[[str], None] = lambda line: None,
+        embedded: bool = False,
+    ) -> None:
         self._given = settings
         self._needs = needs
+        self._embedded = embedded
         self._tell = tell
         self._services: dict[str, Service] = {}
         self._lock: IO[bytes] | None = None
@@ -133,7 +143,8 @@ class Stack:
                 self._attached = None
 
     def _missing(self) -> tuple[str, ...]:
-        given = {TEMPORAL: temporal_is_configured(self._given), HUB: self._given.hub_url is not None, WORKER: False}
+        remote = not self._embedded and temporal_is_configured(self._given)
+        given = {TEMPORAL: remote, HUB: self._given.hub_url is not None, WORKER: False}
         return tuple(name for name in _ORDER if name in self._needs and not given[name])
 
     def _lock_taken(self) -> bool:

@@ -66,7 +66,7 @@ def detail(progress: "RunProgress") -> str:
     """The figures of the run, shortest first."""
     parts = []
     if progress.files:
-        parts.append(f"{show.number(progress.counts.total)}/{show.number(progress.files)}")
+        parts.append(f"{show.number(min(progress.counts.total, progress.files))}/{show.number(progress.files)}")
         parts.append(show.size(progress.counts.bytes_done))
     if progress.bytes_per_second:
         parts.append(f"{show.size(progress.bytes_per_second)}/s")

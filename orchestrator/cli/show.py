@@ -34,12 +34,12 @@ def err() -> "Console":
 
 def say(text: str = "", style: str | None = None) -> None:
     """Print a line of the answer."""
-    out().print(text, style=style, markup=False)
+    out().print(text, style=style, markup=False, soft_wrap=True)
 
 
 def note(text: str, style: str | None = "dim") -> None:
     """Print a line about what goes on, apart from the answer."""
-    err().print(text, style=style, markup=False)
+    err().print(text, style=style, markup=False, soft_wrap=True)
 
 
 def document(value: Any) -> None:
@@ -65,7 +65,7 @@ def facts(pairs: Mapping[str, str]) -> None:
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         out().print(f"[dim]{name:<{width}}[/]  ", end="")
-        out().print(value, markup=False)
+        out().print(value, markup=False, soft_wrap=True)
 
 
 @contextmanager

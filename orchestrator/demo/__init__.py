@@ -1,0 +1,1 @@
+"""A rehearsal on one machine: a project tree to tier, and the proof that nothing was lost."""
