@@ -212,9 +212,7 @@ class Select(Payload):
                 yield Mistake(("from", "discovery"), "discovery needs `paths`: the folders that the Hub looks through")
             for key in ("classes", "exclude", "rules", "order_by"):
                 if getattr(self, key):
-                    yield Mistake(
-                        (key,), f"{DISCOVERY}: leave `{key}` out, or read the files `from` a space or path", True
-                    )
+                    yield Mistake((key,), f"{DISCOVERY}: leave `{key}` out, or take them `from` a space", True)
             if self.limit != Limit():
                 yield Mistake(("limit",), f"{DISCOVERY}: leave `limit` out, or take them `from` a space", True)
         if self.source.manifest is not None and self.paths:

@@ -94,7 +94,7 @@ conditions = st.recursive(
         | inner.map(Not)
     ),
 )
-CLASSES = {"t": TRUE, "u": Not(UNKNOWN)}
+CLASSES: dict[str, Condition] = {"t": TRUE, "u": Not(UNKNOWN)}
 
 
 @given(conditions, conditions)

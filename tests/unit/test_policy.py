@@ -161,7 +161,7 @@ def test_every_word_that_is_not_run_yet_is_refused_by_name() -> None:
             form: dict[str, Any] = json.loads(json.dumps({**LEAST, "retry": {}}))
             inner = form
             for part in parent:
-                inner = inner[part]
+                inner = inner[str(part)]
             inner[key] = "x"
             with pytest.raises(
                 ValueError, match=f"`{key}` is part of the language, but this version cannot run it yet"
