@@ -5,23 +5,28 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 MARK = b"user.localhub.stub"
 _PUNCH_AND_KEEP_SIZE = 0x02 | 0x01
+_START_WRITING = 0x02
 _ROUND = 1 << 16
 _NO_LEASES = {errno.EINVAL, errno.EACCES, errno.ENOLCK, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
-def _fallocate() -> "ctypes._NamedFuncPointer | None":
+def _system_call(*names: str, arguments: list[type]) -> "ctypes._NamedFuncPointer | None":
     library = ctypes.CDLL(None, use_errno=True)
-    function = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
-    if function is not None:
-        function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    return function
+    for name in names:
+        function: ctypes._NamedFuncPointer | None = getattr(library, name, None)
+        if function is not None:
+            function.argtypes = arguments
+            return function
+    return None
 
 
-_FALLOCATE = _fallocate()
+_FALLOCATE = _system_call(
+    "fallocate64", "fallocate", arguments=[ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+)
+_SYNC_RANGE = _system_call("sync_file_range", arguments=[ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint])
 
 
 class FileBusy(Exception):
@@ -37,6 +42,12 @@ def free(descriptor: int, size: int) -> None:
         return
     os.ftruncate(descriptor, 0)
     os.ftruncate(descriptor, size)
+
+
+def begin_to_write(descriptor: int) -> None:
+    """Let the kernel begin to write a file's pages; syncing a group that began together costs few journal commits."""
+    if _SYNC_RANGE is not None:
+        _SYNC_RANGE(descriptor, 0, 0, _START_WRITING)
 
 
 def hollow(descriptor: int) -> bool:
@@ -101,18 +112,11 @@ def marked(descriptor: int) -> bool | None:
     return True
 
 
-@contextmanager
-def alone(descriptor: int, *, required: bool) -> Iterator[None]:
-    """Hold a lease: whoever opens the file waits until the end; raise FileBusy when it is open already and that matters."""
-    held = _take_lease(descriptor, required)
-    try:
-        yield
-    finally:
-        if held:
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+def take_lease(descriptor: int, *, required: bool) -> bool:
+    """Make whoever opens the file wait until this descriptor is closed, where the system has leases.
 
-
-def _take_lease(descriptor: int, required: bool) -> bool:
+    When somebody has the file open already: raise FileBusy if that matters, else do without.
+    """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:

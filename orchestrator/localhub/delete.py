@@ -24,6 +24,9 @@ class Delete:
             if error.outcome.code not in ("changed_stub", "unknown_stub"):
                 raise
 
+    def verify(self, work: Work, visits: Visits) -> None:
+        """Nothing was copied."""
+
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Nothing gets a name."""
         return None
@@ -43,6 +46,9 @@ class Delete:
             if work.copy is not None:
                 self._ground.pools.changed("target", -self._ground.target.remove(visits.target, work.copy.object))
         return Outcome(PathState.PROCESSED, bytes=work.stat.st_size)
+
+    def confirm(self, work: Work) -> None:
+        """What is gone is gone."""
 
     def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
         """Drop the record of the copy."""

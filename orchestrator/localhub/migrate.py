@@ -23,7 +23,7 @@ class Migrate:
         self.kind = "copy" if keep else "free"
 
     def prepare(self, work: Work, visits: Visits) -> None:
-        """Take the file and bring a verified copy of it into the target."""
+        """Take the file and write a copy of it into the target, unless an equal one is there."""
         database = self._ground.store.read()
         residence = take(work, self._ground, visits, database, os.O_RDONLY if self._keep else os.O_RDWR)
         if residence is Residence.MIGRATED and work.stat.st_size > 0:
@@ -32,7 +32,32 @@ class Migrate:
             if self._keep or residence is Residence.MIGRATED:
                 raise skipped(f"already_{residence.value}", "an equal copy is in the target already")
             return
-        self._copy(work, visits)
+        if not self._ground.pools.has_room("target", work.stat.st_size):
+            raise failed("no_space", "the target has no room for the copy")
+        work.began = time.time()
+        work.draft = self._ground.target.draft(visits.target, work.descriptor)
+        work.unsynced = work.draft.descriptor
+
+    def verify(self, work: Work, visits: Visits) -> None:
+        """Read the new copy back, and see that the file did not change under it."""
+        draft = work.draft
+        if draft is None:
+            return
+        if time.time() - work.stat.st_ctime < _CLOCK_TICK:
+            time.sleep(
+                _CLOCK_TICK
+            )  # writes within one tick of the clock leave the times alone: let it pass, look again
+        try:
+            fresh = work.began - work.stat.st_ctime < _CLOCK_TICK
+            unchanged = draft.size == work.stat.st_size and _same(os.fstat(work.descriptor), work.stat)
+            if not unchanged or (fresh and checksum(work.descriptor) != draft.sha256):
+                raise failed("changed", "the file changed while it was being copied")
+            self._ground.target.verify(draft)
+        except BaseException:
+            self._ground.target.discard(visits.target, draft)
+            work.draft = None
+            raise
+        self._ground.pools.changed("target", os.fstat(draft.descriptor).st_blocks * 512)
 
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Give the new copy its name; give that name for the caller to sync."""
@@ -72,37 +97,22 @@ class Migrate:
         if self._keep:
             return Outcome(PathState.PROCESSED, bytes=copy.size)
         try:
-            with blocks.alone(descriptor, required=True):
-                self._check_unchanged(work)
-                free_blocks(descriptor, copy)
+            blocks.take_lease(descriptor, required=True)
         except blocks.FileBusy as error:
             raise skipped("busy", str(error)) from error
+        if not _same(os.fstat(descriptor), work.stat) or not copy.describes(work.stat):
+            raise failed("changed", "the file changed after it was copied")
+        free_blocks(descriptor, copy)
         self._ground.pools.changed("primary", (os.fstat(descriptor).st_blocks - work.stat.st_blocks) * 512)
         return Outcome(PathState.PROCESSED, bytes=copy.size)
+
+    def confirm(self, work: Work) -> None:
+        """Freed blocks need no second look."""
 
     def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
         """Record where the data are now."""
         if outcome.state is PathState.PROCESSED and not self._keep and work.record.id is not None:
             set_residence(database, work.record.id, Residence.MIGRATED)
-
-    def _copy(self, work: Work, visits: Visits) -> None:
-        ground = self._ground
-        if not ground.pools.has_room("target", work.stat.st_size):
-            raise failed("no_space", "the target has no room for the copy")
-        fresh = time.time() - work.stat.st_ctime < _CLOCK_TICK
-        work.draft = ground.target.draft(visits.target, work.descriptor)
-        if fresh:  # a write within one tick of the clock shows in no time of the file: let the tick pass and look again
-            time.sleep(_CLOCK_TICK)
-        unchanged = work.draft.size == work.stat.st_size and _same(os.fstat(work.descriptor), work.stat)
-        if not unchanged or (fresh and checksum(work.descriptor) != work.draft.sha256):
-            ground.target.discard(visits.target, work.draft.name)
-            work.draft = None
-            raise failed("changed", "the file changed while it was being copied")
-        ground.pools.changed("target", -(-work.stat.st_size // 4096) * 4096)
-
-    def _check_unchanged(self, work: Work) -> None:
-        if not _same(os.fstat(work.descriptor), work.stat) or not work.record.describes(work.stat):
-            raise failed("changed", "the file changed after it was copied")
 
 
 def free_blocks(descriptor: int, copy: Copy) -> None:

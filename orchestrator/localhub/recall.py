@@ -29,6 +29,9 @@ class Recall:
             raise failed("no_space", "the file system has no room for the data")
         os.close(self._ground.target.open(visits.target, work.record.object))
 
+    def verify(self, work: Work, visits: Visits) -> None:
+        """Nothing was copied yet."""
+
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Nothing gets a name."""
         return None
@@ -45,35 +48,36 @@ class Recall:
         save_copy(database, work.copy)
 
     def act(self, work: Work, visits: Visits) -> Outcome:
-        """Write the bytes into the stub, sync, read them back, and compare; on any doubt it is a stub again."""
+        """Write the bytes into the stub; on any doubt it is a stub again."""
         copy = work.record
         source = self._ground.target.open(visits.target, copy.object)
+        blocks.take_lease(work.descriptor, required=False)
         try:
-            with blocks.alone(work.descriptor, required=False):
-                self._fill(work.descriptor, source, copy)
+            size, digest = copy_bytes(source, work.descriptor, self._ground.throttle.moved)
+            if size != copy.size or digest != copy.sha256:
+                raise failed("checksum", "the copy in the target is not what was migrated")
+        except BaseException:
+            empty_again(work.descriptor, copy)
+            raise
         finally:
             os.close(source)
-        self._ground.pools.changed("primary", (os.fstat(work.descriptor).st_blocks - work.stat.st_blocks) * 512)
+        work.unsynced = work.descriptor
         return Outcome(PathState.PROCESSED, bytes=copy.size)
+
+    def confirm(self, work: Work) -> None:
+        """Read the synced bytes back, and only then take the mark of a stub away."""
+        descriptor, copy = work.descriptor, work.record
+        if checksum(descriptor, from_disk=True) != copy.sha256:
+            empty_again(descriptor, copy)
+            raise failed("checksum", "the bytes that were written here cannot be read back")
+        blocks.unmark(descriptor)
+        os.utime(descriptor, ns=(copy.atime_ns, copy.mtime_ns))
+        self._ground.pools.changed("primary", (os.fstat(descriptor).st_blocks - work.stat.st_blocks) * 512)
 
     def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
         """Record that the data are here."""
         if outcome.state is PathState.PROCESSED:
             save_copy(database, replace(work.record, state=Residence.PREMIGRATED))
-
-    def _fill(self, descriptor: int, source: int, copy: Copy) -> None:
-        try:
-            size, digest = copy_bytes(source, descriptor, self._ground.throttle.moved)
-            os.fsync(descriptor)
-            good = size == copy.size and digest == copy.sha256 and checksum(descriptor, from_disk=True) == copy.sha256
-        except BaseException:
-            empty_again(descriptor, copy)
-            raise
-        if not good:
-            empty_again(descriptor, copy)
-            raise failed("checksum", "the bytes from the target differ from those that were migrated")
-        blocks.unmark(descriptor)
-        os.utime(descriptor, ns=(copy.atime_ns, copy.mtime_ns))
 
 
 def empty_again(descriptor: int, copy: Copy) -> None:

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,12 @@ OTHERS = b".copies"
 
 @dataclass(frozen=True)
 class Draft:
-    """A durable, verified copy that has no lasting name yet."""
+    """A copy that has no lasting name yet, open still."""
 
     name: bytes
     size: int
     sha256: bytes
+    descriptor: int
 
 
 class Target:
@@ -40,33 +42,29 @@ class Target:
                 os.unlink(name, dir_fd=folder)
 
     def draft(self, visit: Visit, source: int) -> Draft:
-        """Copy an open file under a temporary name, sync it, and read it back; end as failed when that cannot be done."""
-        folder = visit.folder(PARTIAL, make=True)
-        name = uuid.uuid4().hex.encode()
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        """Copy an open file under a temporary name; the caller syncs it. End as failed when that cannot be done."""
+        folder, name = visit.folder(PARTIAL, make=True), uuid.uuid4().hex.encode()
         try:
-            sink = os.open(name, flags, 0o600, dir_fd=folder)
-            try:
-                size, digest = copy_bytes(source, sink, self.throttle.moved)
-                os.fsync(sink)
-                if checksum(sink, from_disk=True) != digest:
-                    raise failed("checksum", "the copy read back from the target differs from what was written")
-            finally:
-                os.close(sink)
+            sink = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
         except OSError as error:
-            self.discard(visit, name)
-            raise failed("target_error", f"cannot write the copy: {error.strerror}") from error
-        except BaseException:
-            self.discard(visit, name)
-            raise
-        return Draft(name, size, digest)
-
-    def discard(self, visit: Visit, name: bytes) -> None:
-        """Remove a draft that nobody needs."""
+            raise failed("target_error", f"cannot make the copy: {error.strerror}") from error
         try:
-            os.unlink(name, dir_fd=visit.folder(PARTIAL, make=True))
-        except FileNotFoundError:
-            pass  # it was never made
+            size, digest = copy_bytes(source, sink, self.throttle.moved)
+        except OSError as error:
+            self.discard(visit, Draft(name, 0, b"", sink))
+            raise failed("target_error", f"cannot write the copy: {error.strerror}") from error
+        return Draft(name, size, digest, sink)
+
+    def verify(self, draft: Draft) -> None:
+        """Read a synced draft back from the disk; end as failed when it is not what was written."""
+        if checksum(draft.descriptor, from_disk=True) != draft.sha256:
+            raise failed("checksum", "the copy read back from the target differs from what was written")
+
+    def discard(self, visit: Visit, draft: Draft) -> None:
+        """Remove a draft that nobody needs."""
+        os.close(draft.descriptor)
+        with suppress(FileNotFoundError):
+            os.unlink(draft.name, dir_fd=visit.folder(PARTIAL, make=True))
 
     def publish(
         self, visit: Visit, draft: Draft, path: bytes, ino: int, database: sqlite3.Connection
@@ -137,4 +135,5 @@ class Target:
     def _rename(self, visit: Visit, draft: Draft, name: bytes) -> bytes:
         folder, last = visit.place(name, make=True)
         os.rename(draft.name, last, src_dir_fd=visit.folder(PARTIAL), dst_dir_fd=folder)
+        os.close(draft.descriptor)
         return name

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.localhub import blocks
 from orchestrator.localhub.delete import Delete
 from orchestrator.localhub.faults import Faults
 from orchestrator.localhub.migrate import Migrate
@@ -43,6 +44,10 @@ class Steps(Protocol):
         """Take the file into hand, and do all that leaves it as it is."""
         ...
 
+    def verify(self, work: Work, visits: Visits) -> None:
+        """Look at what was copied, which is synced by now."""
+        ...
+
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Give a new copy its name."""
         ...
@@ -53,6 +58,10 @@ class Steps(Protocol):
 
     def act(self, work: Work, visits: Visits) -> Outcome:
         """Do it."""
+        ...
+
+    def confirm(self, work: Work) -> None:
+        """Look at what was done, which is synced by now."""
         ...
 
     def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
@@ -130,7 +139,10 @@ class Tiering:
 
     def _settle(self, order: Order, steps: Steps, group: list[Work], visits: Visits) -> None:
         self._faults.crash_point(order.workflow, "copied")
+        self._sync(order, _open_ones(group))
         names = set()
+        for work in _open_ones(group):
+            self._attempt(work, order, lambda work=work: steps.verify(work, visits))  # type: ignore[misc]
         for work in _open_ones(group):
             self._attempt(work, order, lambda work=work: names.add(steps.publish(work, visits)))  # type: ignore[misc]
         self._ground.target.sync(visits.target, {name for name in names if name is not None})
@@ -142,6 +154,10 @@ class Tiering:
         for work in acted:
             self._attempt(work, order, lambda work=work: _act(steps, work, visits))  # type: ignore[misc]
             self._faults.crash_point(order.workflow, "acted")
+        self._sync(order, acted)
+        for work in acted:
+            if work.outcome is not None and work.outcome.state is PathState.PROCESSED:
+                self._attempt(work, order, lambda work=work: steps.confirm(work))  # type: ignore[misc]
         self._faults.crash_point(order.workflow, "done")
         self._finish(order, steps, group, acted)
         self._faults.crash_point(order.workflow, "recorded")
@@ -166,6 +182,15 @@ class Tiering:
                 steps.finish(work, work.outcome, database)
             database.executemany("DELETE FROM intents WHERE row = ?", [(work.row.id,) for work in acted])
             order.record(database, [(work.row, work.outcome) for work in group if work.outcome is not None])
+
+    def _sync(self, order: Order, group: list[Work]) -> None:
+        """Make what was written durable, the whole group in few commits of the file system."""
+        unsynced = [work for work in group if work.unsynced >= 0]
+        for work in unsynced:
+            blocks.begin_to_write(work.unsynced)
+        for work in unsynced:
+            self._attempt(work, order, lambda work=work: os.fsync(work.unsynced))  # type: ignore[misc]
+            work.unsynced = -1
 
     def _attempt(self, work: Work, order: Order, step: Callable[[], object]) -> None:
         try:

@@ -60,6 +60,8 @@ class Work:
     seen: os.stat_result | None = None
     copy: Copy | None = None
     draft: Draft | None = None
+    began: float = 0.0
+    unsynced: int = -1
     displaced: Copy | None = None
     outcome: Outcome | None = None
     claims: set[Key] = field(default_factory=set)
@@ -77,7 +79,7 @@ class Work:
         return self.copy
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, which ends its lease."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
