@@ -81,7 +81,15 @@ async def test_trying_ends_with_the_class_that_says_what_was_wrong() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, Refused), (401, AuthError), (403, Forbidden), (404, NotFound), (405, Refused), (409, Refused), (302, Refused)],
+    [
+        (400, Refused),
+        (401, AuthError),
+        (403, Forbidden),
+        (404, NotFound),
+        (405, Refused),
+        (409, Refused),
+        (302, Refused),
+    ],
 )
 async def test_an_answer_that_cannot_change_is_not_asked_for_again(status: int, kind: type[HubError]) -> None:
     async with odd_hub(always({"detail": "no such luck"}, status)) as odd, odd.hub() as hub:
@@ -245,7 +253,9 @@ async def test_a_bare_list_is_one_page() -> None:
         assert [one.n for one in await collected(hub.items("/alerts/", None, Number))] == [1, 2]
 
 
-@pytest.mark.parametrize("address", ["http://elsewhere.example/api/jobs/?page=2", "//elsewhere.example/api/jobs/?page=2"])
+@pytest.mark.parametrize(
+    "address", ["http://elsewhere.example/api/jobs/?page=2", "//elsewhere.example/api/jobs/?page=2"]
+)
 async def test_a_next_on_another_host_is_never_followed(address: str) -> None:
     async with odd_hub(always({"next": address, "results": []})) as odd, odd.hub() as hub:
         with pytest.raises(ContractError, match="another host"):
