@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from orchestrator.cli import show
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from workflows.progress import RunProgress
 
 _EVERY = 5.0
@@ -27,29 +29,52 @@ def live() -> Iterator[Callable[["RunProgress"], None]]:
     if not show.err().is_terminal:
         yield _Lines()
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.live import Live
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[detail]}", markup=False, style="dim"),
-    )
-    with Progress(*columns, console=show.err(), transient=True, expand=True) as bars:
-        task = bars.add_task("starting", total=None, detail="")
+    with Live(console=show.err(), transient=True, refresh_per_second=8) as screen:
+        view = _View()
+        screen.update(view)
+        yield view.take
 
-        def update(progress: "RunProgress") -> None:
-            planned = progress.status.plan is not None
-            bars.update(
-                task,
-                description=headline(progress),
-                total=progress.files or 1 if planned else None,
-                completed=progress.counts.total,
-                detail=detail(progress),
-            )
 
-        yield update
+class _View:
+    """What a run does now, its bar, and its figures, each on a line."""
+
+    def __init__(self) -> None:
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+
+        self._spinner = Spinner("dots", text="starting")
+        self._bar = ProgressBar(total=None, pulse=True, complete_style="cyan", finished_style="green")
+        self._share, self._figures = "", ""
+
+    def take(self, progress: "RunProgress") -> None:
+        """Show this progress from now on."""
+        from rich.text import Text
+
+        self._spinner.update(text=Text(headline(progress), overflow="ellipsis", no_wrap=True))
+        if progress.status.plan is not None:
+            self._bar.pulse = False
+            self._bar.update(completed=settled(progress), total=progress.files or 1)
+            self._share = f"{settled(progress) / (progress.files or 1):.0%}"
+        self._figures = detail(progress)
+
+    def __rich__(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right", width=4)
+        bar.add_row(self._bar, self._share)
+        return Group(self._spinner, bar, Text(self._figures, style="dim", overflow="ellipsis", no_wrap=True))
+
+
+def settled(progress: "RunProgress") -> int:
+    """The files that need nothing more; a failed one may be tried again as long as the run is open."""
+    failed = 0 if progress.state.final else sum(progress.counts.failed.values())
+    return min(progress.counts.total - failed, progress.files)
 
 
 def headline(progress: "RunProgress") -> str:
@@ -59,14 +84,14 @@ def headline(progress: "RunProgress") -> str:
         rounds = len(progress.status.rounds)
         doing = _PHASE[str(progress.status.phase)]
         return f"{doing}, round {rounds}" if rounds > 1 and progress.status.phase == "work" else doing
-    return f"{state}: {progress.waits_for}"[:60] if progress.waits_for else state
+    return f"{state}: {progress.waits_for}" if progress.waits_for else state
 
 
 def detail(progress: "RunProgress") -> str:
     """The figures of the run, shortest first."""
     parts = []
     if progress.files:
-        parts.append(f"{show.number(min(progress.counts.total, progress.files))}/{show.number(progress.files)}")
+        parts.append(f"{show.number(settled(progress))} of {show.counted(progress.files, 'file')}")
         parts.append(show.size(progress.counts.bytes_done))
     if progress.bytes_per_second:
         parts.append(f"{show.size(progress.bytes_per_second)}/s")
@@ -96,5 +121,5 @@ class _Lines:
             return
         self._last, self._due = text, now + _EVERY
         figures = detail(progress)
-        share = f" {progress.share:.0%}" if progress.files else ""
+        share = f" {settled(progress) / progress.files:.0%}" if progress.files else ""
         show.note(f"{time.strftime('%H:%M:%S')} {text}{share}{f'  {figures}' if figures else ''}", style=None)
