@@ -4,14 +4,14 @@
     ├── Retryable           nothing is decided yet: the same call may be made again
     │   ├── Unreachable     no connection, or no answer to a call that changes nothing
     │   ├── Busy            the Hub asks to come back later (`retry_after` seconds)
-    │   ├── ServerFault     the Hub, or a proxy before it, failed (5xx)
+    │   ├── ServerFault     the Hub, or a proxy before it, failed (other 5xx)
     │   └── BadAnswer       the body is not what a Hub sends: a proxy's page, a cut answer
     ├── OutcomeUnknown      a change may have happened or not: look before trying again
     └── Permanent           the same call will fail again: fix something, or give up
         ├── AuthError       the credentials are refused
         ├── Forbidden       the credentials are good, the permission is missing
         ├── NotFound        no such thing on this Hub, or not any more
-        ├── Refused         the Hub understands the request and declines it (any other 4xx)
+        ├── Refused         the Hub understands the request and declines it (any other 4xx, 501)
         └── ContractError   the Hub's answer breaks the contract: operation and field are named
 
 Only the class decides, never the text. No error holds a request, a header or a credential.

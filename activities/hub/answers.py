@@ -30,7 +30,7 @@ def error_of(response: httpx.Response, operation: str) -> HubError | None:
     if status in (429, 503):
         asked = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
         return Busy(f"{said}: try again later", operation=operation, status=status, retry_after=asked)
-    if status >= 500:
+    if status >= 500 and status not in (501, 505):
         return ServerFault(f"{said}: try again; look at the Hub's log if it lasts", operation=operation, status=status)
     if status == 401:
         return AuthError(f"{said}: check the Hub's credentials", operation=operation, status=status)
@@ -44,7 +44,8 @@ def error_of(response: httpx.Response, operation: str) -> HubError | None:
             operation=operation,
             status=status,
         )
-    return Refused(f"{said}: change the request", operation=operation, status=status)
+    fix = "this Hub cannot do that" if status >= 500 else "change the request"
+    return Refused(f"{said}: {fix}", operation=operation, status=status)
 
 
 def document(response: httpx.Response, operation: str) -> Any:

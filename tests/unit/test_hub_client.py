@@ -89,6 +89,7 @@ async def test_trying_ends_with_the_class_that_says_what_was_wrong() -> None:
         (405, Refused),
         (409, Refused),
         (302, Refused),
+        (501, Refused),
     ],
 )
 async def test_an_answer_that_cannot_change_is_not_asked_for_again(status: int, kind: type[HubError]) -> None:

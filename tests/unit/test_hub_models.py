@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.errors import ContractError, HubError, Permanent
+from activities.errors import ContractError, HubError
 from activities.hub import (
     alerts,
     configurations,
@@ -20,7 +20,7 @@ from activities.hub import (
     workflows,
 )
 from activities.hub.reading import MaybeMoment, MaybeWhole, Record, Reference, read
-from tests.unit.hub_fixtures import always, answer, by_name, collected, drop, in_turn, odd_hub, paged
+from tests.unit.hub_fixtures import always, by_name, collected, drop, in_turn, odd_hub, paged
 
 JAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,8 +35,16 @@ class Sample(Record):
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T01:00:00+01:00", "2026-01-01 00:00:00.000000"]
-    + [1767225600, 1767225600.0, "1767225600", 1767225600000],
+    [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00",
+        "2026-01-01T01:00:00+01:00",
+        "2026-01-01 00:00:00.000000",
+        "1767225600",
+        1767225600,
+        1767225600.0,
+        1767225600000,
+    ],
 )
 def test_every_form_of_a_time_is_the_same_moment(text: Any) -> None:
     assert read(Sample, {"when": text}, "GET /x/").when == JAN
@@ -51,8 +59,14 @@ def test_numbers_and_texts_stand_for_each_other_and_the_unknown_is_left_out() ->
 
 @pytest.mark.parametrize(
     ("told", "field"),
-    [({"size": "lots"}, "size"), ({"when": "soon"}, "when"), ({"on": "perhaps"}, "on"), ({"label": []}, "label")]
-    + [([], "(the whole)"), (None, "(the whole)")],
+    [
+        ({"size": "lots"}, "size"),
+        ({"when": "soon"}, "when"),
+        ({"on": "perhaps"}, "on"),
+        ({"label": []}, "label"),
+        ([], "(the whole)"),
+        (None, "(the whole)"),
+    ],
 )
 def test_a_wrong_type_names_operation_and_field_and_never_the_value(told: Any, field: str) -> None:
     with pytest.raises(ContractError) as caught:
@@ -158,5 +172,3 @@ async def test_one_thing_is_asked_for_by_its_number_and_named_ones_are_found() -
         assert by_code is not None and by_code.id == 4 and nobody is None
         with pytest.raises(HubError):
             await sites.one(hub, 5)
-    assert issubclass(ContractError, Permanent)
-    assert answer([]).status == 200
