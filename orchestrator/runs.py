@@ -1,7 +1,6 @@
 """Starts runs, asks them where they stand, steers them and reads how they ended."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -57,9 +56,13 @@ async def start_run(
     actor: str,
     reason: str,
     as_of: datetime | None = None,
+    alone: bool = True,
 ) -> str:
-    """Start one execution of a policy and give its name; refuses while another run of this policy is open."""
-    open_run = await _open_run(client, policy.name)
+    """Start one execution of a policy and give its name; `alone` refuses while another run of it is open.
+
+    Whether one is open is asked of Temporal's list of runs, which follows a start within a second.
+    """
+    open_run = await _open_run(client, policy.name) if alone else None
     if open_run is not None:
         raise RunError(
             f"policy {policy.name} already runs as {open_run}: "
@@ -100,7 +103,7 @@ async def run_progress(client: Client, run: str) -> RunProgress:
     status = await run_status(client, run)
     described = await client.get_workflow_handle(run).describe()
     status = _with_abrupt_end(status, described)
-    trouble = next((beat["trouble"] for beat in _beats(described) if beat.get("trouble")), None)
+    trouble = next((beat["trouble"] for beat in await _beats(client, described) if beat.get("trouble")), None)
     segments, flights = [], []
     for name in status.open_segments:
         try:
@@ -176,7 +179,10 @@ async def _update(client: Client, run: str, update: Any, person: Person) -> RunS
     except WorkflowUpdateFailedError as error:
         raise RunError(str(error.cause or error)) from error
     except RPCError as error:
-        raise _translated(error, run) from error
+        if error.status is RPCStatusCode.NOT_FOUND:
+            ended = await run_status(client, run)
+            raise RunError(f"run {run} is over: it ended {ended.state}") from error
+        raise
     return status
 
 
@@ -184,7 +190,7 @@ async def _segment(client: Client, name: str) -> tuple[SegmentStatus, list[Fligh
     handle = client.get_workflow_handle_for(RunBatches.run, name)
     status: SegmentStatus = await _ask(handle, RunBatches.status, name)
     described = await handle.describe()
-    beats = _beats(described)
+    beats = await _beats(client, described)
     by_job = {beat.get("job"): beat for beat in beats if beat.get("job") is not None}
     unsent = [beat for beat in beats if beat.get("job") is None and beat.get("trouble")]
     flights = []
@@ -200,19 +206,17 @@ def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
     )
 
 
-def _beats(described: WorkflowExecutionDescription) -> list[dict[str, Any]]:
-    return [_beat(pending) for pending in described.raw_description.pending_activities]
+async def _beats(client: Client, described: WorkflowExecutionDescription) -> list[dict[str, Any]]:
+    return [await _beat(client, pending) for pending in described.raw_description.pending_activities]
 
 
-def _beat(pending: Any) -> dict[str, Any]:
+async def _beat(client: Client, pending: Any) -> dict[str, Any]:
     """Read one pending activity: its heartbeat, or why its last attempt failed."""
-    beat: dict[str, Any] = {}
-    if pending.heartbeat_details.payloads:
-        told = json.loads(pending.heartbeat_details.payloads[0].data)
-        if isinstance(told, dict):
-            beat = {**told, "trouble": told.get("trouble") or told.get("waits_for")}
+    told = await client.data_converter.decode(pending.heartbeat_details.payloads)
+    beat: dict[str, Any] = dict(told[0]) if told and isinstance(told[0], dict) else {}
+    beat["trouble"] = beat.get("trouble") or beat.get("waits_for")
     if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and pending.attempt > 1:
-        beat["trouble"] = pending.last_failure.message or beat.get("trouble")
+        beat["trouble"] = pending.last_failure.message or beat["trouble"]
     return beat
 
 

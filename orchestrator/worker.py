@@ -39,8 +39,11 @@ RUNNER = SandboxedWorkflowRunner(
 
 
 @asynccontextmanager
-async def working(settings: Settings, client: Client) -> AsyncIterator[Worker]:
-    """Work for as long as the block lasts; what is under way at its end is handed to the next worker."""
+async def working(settings: Settings, client: Client, *, versioned: bool = True) -> AsyncIterator[Worker]:
+    """Work for as long as the block lasts; what is under way at its end is handed to the next worker.
+
+    Unversioned is for servers without worker deployments, such as the time-skipping test server.
+    """
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
@@ -57,10 +60,11 @@ async def working(settings: Settings, client: Client) -> AsyncIterator[Worker]:
             max_heartbeat_throttle_interval=HEARD_WITHIN,
             default_heartbeat_throttle_interval=HEARD_WITHIN,
             graceful_shutdown_timeout=timedelta(seconds=2),
-            deployment_config=version,
+            deployment_config=version if versioned else None,
         )
         async with worker:
-            await make_current(client, version)
+            if versioned:
+                await make_current(client, version)
             yield worker
 
 

@@ -7,38 +7,13 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
-from orchestrator.catalog import load_policy
 from orchestrator.runs import RunError, cancel, pause, resume, run_progress, run_report, run_status, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
+from tests.temporal.policies import a_policy
 from workflows.plan import OutcomeCounts
 from workflows.policy import Policy
 from workflows.run import RunReport, RunState
-
-POLICY = """
-version: 1
-name: test
-site: london
-select:
-  from: {{space: projects}}
-  rules: [{{name: media, match: {{type: [mov]}}}}]
-run: {{workflow: {workflow}, batch: {{files: {files}}}, concurrency: {concurrency}{run}}}
-retry: {retry}
-guards: {guards}
-"""
-
-
-def a_policy(
-    *,
-    workflow: str = "migrate",
-    files: int = 5,
-    concurrency: int = 4,
-    run: str = "",
-    retry: str = "{failed_files: {attempts: 3, wait: [1s]}}",
-    guards: str = "{}",
-) -> Policy:
-    text = POLICY.format(workflow=workflow, files=files, concurrency=concurrency, run=run, retry=retry, guards=guards)
-    return load_policy(text.encode(), "test.yaml")
 
 
 async def finished(client: Client, settings: Settings, policy: Policy) -> RunReport:
@@ -57,7 +32,7 @@ async def until_in_flight(client: Client, run: str, count: int = 1) -> list[int]
 
 
 def slow(seconds: float = 60.0) -> dict[str, Any]:
-    return {"name": "slow", "action": "slow", "seconds": seconds}
+    return {"name": "slow", "action": {"kind": "slow", "seconds": seconds}}
 
 
 @pytest.mark.usefixtures("worker")
@@ -119,10 +94,10 @@ class TestARun:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(20)
-        fails = {"action": "path_fail", "code": "target_error", "message": "bucket away"}
+        fails = {"kind": "path_fail", "code": "target_error", "message": "bucket away"}
         hub.faults(
-            {"name": "twice", **fails, "times": 2, "match": {"file": "*/f0001?.mov"}},
-            {"name": "ever", **fails, "match": {"file": "*/f00003.mov"}},
+            {"name": "twice", "action": {**fails, "times": 2}, "match": {"file": "*/f0001?.mov"}},
+            {"name": "ever", "action": fails, "match": {"file": "*/f00003.mov"}},
         )
         report = await finished(client, settings, a_policy(retry="{failed_files: {attempts: 4, wait: [1s]}}"))
         assert report.state is RunState.FAILED
@@ -133,7 +108,7 @@ class TestARun:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(10)
-        hub.faults({"name": "once", "action": "path_fail", "times": 1, "match": {"file": "*/f00003.mov"}})
+        hub.faults({"name": "once", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*/f00003.mov"}})
         retry = "{failed_files: {attempts: 2, wait: [1s]}, resubmit: job}"
         report = await finished(client, settings, a_policy(retry=retry))
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 10)
@@ -157,10 +132,11 @@ class TestARun:
     ) -> None:
         hub.fill(1)
         hub.faults(slow(3.0))
-        run = await start_run(client, settings, a_policy(), actor="ann", reason="a test")
+        policy = a_policy()
+        run = await start_run(client, settings, policy, actor="ann", reason="a test")
         await until_in_flight(client, run)
         with pytest.raises(RunError, match="already runs"):
-            await start_run(client, settings, a_policy(), actor="bob", reason="again")
+            await start_run(client, settings, policy, actor="bob", reason="again")
         await run_report(client, run)
 
     async def test_leaves_its_story_in_the_audit(self, client: Client, settings: Settings, hub: LocalHub) -> None:
@@ -209,12 +185,12 @@ class TestSteering:
         assert report.outcomes.cancelled >= 20
         assert all(job["state"] in ("SUCCESS", "CANCELLED", "PARTIAL") for job in hub.jobs())
         assert (await run_status(client, run)).state is RunState.CANCELLED
-        with pytest.raises(RunError, match=r"over|completed"):
+        with pytest.raises(RunError, match="over"):
             await pause(client, run, actor="bob")
 
     async def test_the_deadline_ends_a_run(self, client: Client, settings: Settings, hub: LocalHub) -> None:
         hub.fill(10)
-        hub.faults(slow(60))
+        hub.faults(slow(2))
         report = await finished(client, settings, a_policy(run=", deadline: 3s"))
         assert report.state is RunState.FAILED
         assert "deadline" in (report.trouble or "")
@@ -224,8 +200,8 @@ class TestSteering:
 @pytest.mark.usefixtures("worker")
 class TestAJobThatSomebodyElseTouches:
     async def start(self, client: Client, settings: Settings, hub: LocalHub, **words: Any) -> tuple[str, int]:
-        hub.fill(4)
-        hub.faults(slow(60))
+        hub.fill(8)
+        hub.faults(slow(2))
         run = await start_run(client, settings, a_policy(files=10, **words), actor="ann", reason="a test")
         return run, (await until_in_flight(client, run))[0]
 
@@ -234,8 +210,8 @@ class TestAJobThatSomebodyElseTouches:
         hub.call("POST", f"/api/jobs/{job}/cancel/")
         async with asyncio.timeout(30):
             report = await run_report(client, run)
-        assert (report.state, report.outcomes.total) == (RunState.FAILED, 4)
-        assert report.outcomes.cancelled >= 3
+        assert (report.state, report.outcomes.total) == (RunState.FAILED, 8)
+        assert report.outcomes.cancelled >= 2
 
     async def test_is_deleted_there_and_its_files_are_tried_again(
         self, client: Client, settings: Settings, hub: LocalHub
@@ -246,8 +222,7 @@ class TestAJobThatSomebodyElseTouches:
         hub.faults()
         async with asyncio.timeout(30):
             report = await run_report(client, run)
-        assert report.outcomes.total == 4
-        assert report.state in (RunState.SUCCEEDED, RunState.FAILED)
+        assert (report.state, report.outcomes.total) == (RunState.SUCCEEDED, 8)
 
     async def test_is_paused_there_and_the_run_says_so(self, client: Client, settings: Settings, hub: LocalHub) -> None:
         run, job = await self.start(client, settings, hub)
@@ -258,7 +233,7 @@ class TestAJobThatSomebodyElseTouches:
         hub.faults()
         hub.call("POST", f"/api/jobs/{job}/resume/")
         await cancel(client, run, actor="ann")
-        assert (await run_report(client, run)).outcomes.total == 4
+        assert (await run_report(client, run)).outcomes.total == 8
 
 
 @pytest.mark.usefixtures("worker")
@@ -266,7 +241,7 @@ async def test_a_stuck_job_is_cancelled_and_its_files_are_tried_again(
     client: Client, settings: Settings, hub: LocalHub
 ) -> None:
     hub.fill(4)
-    hub.faults({"name": "stuck", "action": "stuck", "first": 1})
+    hub.faults({"name": "stuck", "action": "stuck", "schedule": {"first": 1}})
     report = await finished(client, settings, a_policy(files=10, run=", stall_after: 3s"))
     assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 4)
     assert len(report.rounds) == 2

@@ -1,0 +1,42 @@
+"""Policies for tests, with just what a test cares about left open."""
+
+import itertools
+
+from orchestrator.catalog import load_policy
+from workflows.policy import Policy
+
+SERIAL = itertools.count(1)
+"""Policies of different tests have different names, since only one run of a policy may be open."""
+
+POLICY = """
+version: 1
+name: test-{serial}
+site: london
+select:
+  from: {{space: projects}}
+  rules: [{{name: media, match: {{type: [mov]}}}}]
+run: {{workflow: {workflow}, batch: {{files: {files}}}, concurrency: {concurrency}{run}}}
+retry: {retry}
+guards: {guards}
+"""
+
+
+def a_policy(
+    *,
+    workflow: str = "migrate",
+    files: int = 5,
+    concurrency: int = 4,
+    run: str = "",
+    retry: str = "{failed_files: {attempts: 3, wait: [1s]}}",
+    guards: str = "{}",
+) -> Policy:
+    text = POLICY.format(
+        serial=next(SERIAL),
+        workflow=workflow,
+        files=files,
+        concurrency=concurrency,
+        run=run,
+        retry=retry,
+        guards=guards,
+    )
+    return load_policy(text.encode(), "test.yaml")
