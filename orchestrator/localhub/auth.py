@@ -79,7 +79,7 @@ class Auth:
                 values = (f"epoch.{kind}", str(self._epochs[kind]))
                 database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", values)
 
-    def keys(self) -> list[sqlite3.Row]:
+    def list_keys(self) -> list[sqlite3.Row]:
         """Give all client keys, without the keys themselves."""
         return self._store.read().execute("SELECT id, name, user FROM clientkeys ORDER BY id").fetchall()
 

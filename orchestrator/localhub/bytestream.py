@@ -10,7 +10,7 @@ _PAGE = 4096
 
 
 class Throttle:
-    """How slow the Hub is told to be: a delay for each file, and a rate for bytes; 0 and None mean as fast as it goes."""
+    """How slow the Hub is told to be: a delay for each file, and a rate for bytes; 0 and None mean at full speed."""
 
     def __init__(self, file_delay: float = 0.0, bytes_per_second: int | None = None) -> None:
         self.file_delay = file_delay

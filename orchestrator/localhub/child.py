@@ -21,7 +21,8 @@ class LocalHubFailed(RuntimeError):
 class LocalHubProcess:
     """A context manager: `with LocalHubProcess(folder) as hub:` and then `hub.url`, `hub.key`.
 
-    `folder` gets the pools in `storage`, the state in `state`, and `hub.log`. Further arguments are those of the command line.
+    `folder` gets the pools in `storage`, the state in `state`, and `hub.log`; more arguments are those of the command
+    line.
     """
 
     def __init__(self, folder: Path, *arguments: str, port: int = 0) -> None:

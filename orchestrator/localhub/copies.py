@@ -1,4 +1,4 @@
-"""The record of every copy in the target: which file it is of, where it lies, its checksum, and who holds the data now."""
+"""The record of every copy in the target: of which file, under which name, its checksum, and who holds the data now."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -69,7 +69,8 @@ def owner_of(database: sqlite3.Connection, object_name: bytes) -> Copy | None:
 def save_copy(database: sqlite3.Connection, copy: Copy) -> int:
     """Write the record of a file's copy, in place of the one before; give its number."""
     row = database.execute(
-        "INSERT INTO copies (ino, path, object, size, mtime_ns, atime_ns, sha256, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO copies (ino, path, object, size, mtime_ns, atime_ns, sha256, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (ino) DO UPDATE SET path = excluded.path, object = excluded.object, size = excluded.size,"
         " mtime_ns = excluded.mtime_ns, atime_ns = excluded.atime_ns, sha256 = excluded.sha256, state = excluded.state"
         " RETURNING id",

@@ -16,11 +16,8 @@ from orchestrator.localhub.names import text_of
 from orchestrator.localhub.outcome import Outcome, PathState
 from orchestrator.localhub.store import Store
 
-ANSWER_KINDS = (
-    "drop_before", "drop_after", "status", "delay", "malformed", "truncated", "token_expired", "outage", "progress_back",
-)  # fmt: skip
-JOB_KINDS = ("stuck",)
-PATH_KINDS = ("path_fail", "slow", "crash")
+ANSWER_KINDS = {"drop_before", "drop_after", "status", "delay", "malformed", "truncated"}
+ANSWER_KINDS |= {"token_expired", "outage", "progress_back"}
 _MATCH = {"method", "path", "workflow", "file", "percent"}
 _SCHEDULE = {"every", "first", "after", "probability", "limit"}
 _ACTION = {
@@ -111,9 +108,7 @@ class Faults:
 
     def sticks(self, workflow: str) -> bool:
         """Say whether a new job of this workflow never moves."""
-        return any(
-            rule.kind in JOB_KINDS and rule.meets(workflow=workflow) and self._fires(rule) for rule in self.rules
-        )
+        return any(rule.kind == "stuck" and rule.meets(workflow=workflow) and self._fires(rule) for rule in self.rules)
 
     def path_failure(self, workflow: str, path: bytes) -> Outcome | None:
         """Give the outcome that a rule forces on a path now."""

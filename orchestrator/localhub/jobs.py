@@ -43,12 +43,22 @@ class Jobs:
         """Write a job with its task and paths; give its number. It is durable when this returns."""
         body = {"fields": new.fields, "include": new.include, "exclude": new.exclude}
         with self._store.write() as database:
-            job = database.execute(
-                "INSERT INTO jobs (workflow, site, queue, discovery, state, created, body, owner, clientkey, schedule, stuck)"
-                " VALUES (?, ?, ?, ?, 'PENDING', ?, ?, ?, ?, ?, ?) RETURNING id",
-                (new.workflow, new.site, new.queue, new.discovery, now_us(), json.dumps(body), new.owner, new.clientkey)
-                + (new.schedule, int(new.stuck)),
-            ).fetchone()[0]
+            columns = {
+                "workflow": new.workflow,
+                "site": new.site,
+                "queue": new.queue,
+                "discovery": new.discovery,
+                "state": "PENDING",
+                "created": now_us(),
+                "body": json.dumps(body),
+                "owner": new.owner,
+                "clientkey": new.clientkey,
+                "schedule": new.schedule,
+                "stuck": int(new.stuck),
+            }
+            marks = ", ".join("?" * len(columns))
+            sql = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks}) RETURNING id"
+            job = database.execute(sql, list(columns.values())).fetchone()[0]
             add_task(database, job, new.workflow)
             add_paths(database, job, new.paths, given=True)
         return int(job)
@@ -124,7 +134,8 @@ class Jobs:
                 return False
             again = "job = ? AND state IN ('failed', 'aborted', 'cancelled')"
             database.execute(
-                f"INSERT INTO history (path, state, code, message) SELECT id, state, code, message FROM paths WHERE {again}",
+                "INSERT INTO history (path, state, code, message)"
+                f" SELECT id, state, code, message FROM paths WHERE {again}",
                 (job,),
             )
             database.execute(f"UPDATE paths SET state = 'pending', code = NULL, message = NULL WHERE {again}", (job,))
@@ -133,7 +144,7 @@ class Jobs:
         return True
 
     def record(self, database: sqlite3.Connection, ended: list[tuple[PathRow, Outcome]]) -> None:
-        """Write how paths ended, inside the caller's transaction; what was already recorded or deleted is left alone."""
+        """Write how paths ended, inside the caller's transaction; what was recorded or deleted before stays."""
         for row, outcome in ended:
             record_outcome(database, row.id, outcome)
 

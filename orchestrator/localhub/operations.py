@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from orchestrator.localhub.api import auth, files, jobs, jobstats, local, site
+from orchestrator.localhub.api import about, auth, files, jobs, jobstats, local, schedules, search, site
 from orchestrator.localhub.call import Call, Reply
 
 Operation = Callable[[Call], Reply]
@@ -63,6 +63,50 @@ OPERATIONS: dict[str, Operation] = {
     "PATCH /workflows/{id}/": site.change_workflow,
     "GET /configurations/": site.get_configurations,
     "PATCH /configurations/": site.change_configurations,
+    "POST /search/": search.start_search,
+    "GET /search/metadata_fields/": search.metadata_fields,
+    "GET /search/{id}/": search.read_search,
+    "DELETE /search/{id}/": search.delete_search,
+    "GET /schedules/": schedules.list_schedules,
+    "POST /schedules/": schedules.make_schedule,
+    "GET /schedules/{id}/": schedules.get_schedule,
+    "PATCH /schedules/{id}/": schedules.change_schedule,
+    "DELETE /schedules/{id}/": schedules.delete_schedule,
+    "POST /schedules/{id}/run/": schedules.run_schedule,
+    "GET /schedules/{parent_lookup_schedule}/workflows/": schedules.list_schedule_workflows,
+    "POST /schedules/{parent_lookup_schedule}/workflows/": schedules.make_schedule_workflow,
+    "GET /schedules/{parent_lookup_schedule}/workflows/{id}/": schedules.get_schedule_workflow,
+    "PATCH /schedules/{parent_lookup_schedule}/workflows/{id}/": schedules.change_schedule_workflow,
+    "DELETE /schedules/{parent_lookup_schedule}/workflows/{id}/": schedules.delete_schedule_workflow,
+    "GET /policies/": schedules.list_policies,
+    "POST /policies/": schedules.make_policy,
+    "GET /policies/{id}/": schedules.get_policy,
+    "PATCH /policies/{id}/": schedules.change_policy,
+    "DELETE /policies/{id}/": schedules.delete_policy,
+    "GET /automatedschedules/": schedules.list_automated_schedules,
+    "GET /buckets/": about.list_buckets,
+    "GET /buckets/{id}/": about.get_bucket,
+    "GET /external_targets/": about.list_targets,
+    "GET /external_targets/{id}/": about.get_target,
+    "GET /external_targets/{id}/files/": about.files_of_target,
+    "GET /users/": about.list_users,
+    "GET /users/{username}/": about.get_user,
+    "GET /filestatustypes/": about.list_status_types,
+    "GET /filestatustypes/{key}/": about.get_status_type,
+    "GET /servers/": about.list_servers,
+    "GET /servers/{id}/": about.get_server,
+    "GET /actions/": about.nothing,
+    "GET /datastores/": about.nothing,
+    "GET /features/": about.nothing,
+    "GET /groups/": about.nothing,
+    "GET /ipaddresses/": about.nothing,
+    "GET /permissions/": about.nothing,
+    "GET /settingstasks/": about.nothing,
+    "GET /sitelinks/": about.nothing,
+    "GET /my-permissions/": about.bare_nothing,
+    "GET /settings/": about.bare_nothing,
+    "GET /sites/{id}/settings/": about.bare_nothing,
+    "GET /tags/": about.bare_nothing,
 }
 
 UNDOCUMENTED: dict[str, Operation] = {"GET /jobs/{id}/": jobs.get_job}

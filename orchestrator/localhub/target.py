@@ -71,8 +71,8 @@ class Target:
     ) -> tuple[bytes, Copy | None]:
         """Give a draft its lasting name; give that name and the record of the copy that it took the place of, if any.
 
-        The name is the file's own path, unless another file's only copy, or an unknown file, lies there. The caller syncs
-        the folder before it relies on the name.
+        The name is the file's own path, unless another file's only copy, or an unknown file, lies there. The caller
+        syncs the folder before it relies on the name.
         """
         owner = owner_of(database, path)
         reserved = path.split(b"/", 1)[0] in (PARTIAL, OTHERS)

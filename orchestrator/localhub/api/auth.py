@@ -33,7 +33,9 @@ def verify(call: Call) -> Reply:
 
 def list_keys(call: Call) -> Reply:
     """Answer `GET /auth/clientkeys/`."""
-    return paged(call, [_shape(call, row["id"], row["name"]) | {"user": row["user"]} for row in call.hub.auth.keys()])
+    return paged(
+        call, [_shape(call, row["id"], row["name"]) | {"user": row["user"]} for row in call.hub.auth.list_keys()]
+    )
 
 
 def make_key(call: Call) -> Reply:
@@ -45,7 +47,7 @@ def make_key(call: Call) -> Reply:
 
 def get_key(call: Call) -> Reply:
     """Answer `GET /auth/clientkeys/{id}/`."""
-    for row in call.hub.auth.keys():
+    for row in call.hub.auth.list_keys():
         if row["id"] == call.id:
             return Reply(_shape(call, row["id"], row["name"]) | {"user": row["user"]})
     raise Problem(404, "Not found.")

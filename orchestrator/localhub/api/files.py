@@ -80,7 +80,6 @@ def file_shape(call: Call, entry: Entry) -> dict[str, Any]:
         "owner": owner,
         "group": group,
         "deleted": False,
-        "metadata": dialect.metadata({"core.owner": owner, "core.group": group}),
     }
     if residence is not None:
         shape["status"] = dialect.residence[residence]
