@@ -1,0 +1,121 @@
+"""Commands that need no service: help, checks, and what is said about bad input."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.machine import Machine
+
+HERE = Path(__file__).parents[2]
+GOLDEN = HERE / "tests" / "golden" / "cli"
+
+
+@pytest.mark.parametrize("command", ["", "run", "runs"])
+def test_help_reads_as_it_did(machine: Machine, command: str) -> None:
+    ended = machine.run(*command.split(), "--help", COLUMNS="80", TERMINAL_WIDTH="80", NO_COLOR="1")
+    golden = GOLDEN / f"help{command and '-' + command}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(ended.stdout, "utf-8")
+    assert ended.returncode == 0
+    assert ended.stdout == golden.read_text("utf-8")
+
+
+def test_help_is_there_in_half_a_second(machine: Machine) -> None:
+    machine.run("--help")
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert machine.run("--help").returncode == 0
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.5, times
+
+
+def test_our_packages_are_those_of_this_checkout() -> None:
+    script = (
+        "import activities, orchestrator, workflows as w; print(activities.__file__, orchestrator.__file__, w.__file__)"
+    )
+    found = subprocess.run([sys.executable, "-P", "-c", script], cwd="/", capture_output=True, text=True, check=True)
+    for file in found.stdout.split():
+        assert Path(file).is_relative_to(HERE), file
+
+
+def test_a_right_policy_passes_the_check(machine: Machine) -> None:
+    machine.policy()
+    ended = machine.run("check")
+    assert (ended.returncode, ended.stdout.split()[0]) == (0, "ok")
+    assert machine.json("check")["ok"] is True
+
+
+def test_a_wrong_policy_is_named_with_file_line_and_column(machine: Machine) -> None:
+    file = machine.policy()
+    file.write_text(file.read_text().replace("concurrency: 2", "concurency: 2"))
+    ended = machine.run("check", str(file))
+    assert ended.returncode == 2
+    assert f"{file}:" in ended.stdout
+    assert "concurrency" in ended.stdout
+    assert machine.run("run", "archive", "--wait").returncode == 2
+    assert machine.json("check")["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["bogus"], "No such command"),
+        (["run"], "Missing argument"),
+        (["run", "nosuch"], "there is no policy `nosuch`"),
+        (["plan", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["run", "archive", "--as-of", "yesterday"], "expected a time"),
+        (["runs", "list", "--limit", "0"], "--limit"),
+        (["runs", "files", "no-such-run"], "no table of outcomes"),
+        (["hub", "FETCH", "/jobs/"], "FETCH"),
+    ],
+)
+def test_bad_input_ends_with_2_and_plain_lines(machine: Machine, command: list[str], said: str) -> None:
+    machine.policy()
+    ended = machine.run(*command)
+    assert ended.returncode == 2, ended.stderr
+    assert said in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 4
+
+
+def test_a_wrong_setting_ends_with_2_and_one_line(machine: Machine) -> None:
+    ended = machine.run("check", ORCHESTRATOR_HUB_ULR="https://hub.example/api")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == ["ORCHESTRATOR_HUB_ULR: no such setting; did you mean ORCHESTRATOR_HUB_URL?"]
+
+
+def test_a_traceback_is_shown_on_demand_only(machine: Machine) -> None:
+    assert "Traceback" in machine.run("run", "nosuch", ORCHESTRATOR_DEBUG="1").stderr
+
+
+def test_a_worker_without_a_hub_says_what_to_set(machine: Machine) -> None:
+    ended = machine.run("worker")
+    assert ended.returncode == 2
+    assert "ORCHESTRATOR_HUB_URL" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"TEMPORAL_ADDRESS": "127.0.0.1:9"}, "Temporal does not answer at 127.0.0.1:9"),
+        ({"TEMPORAL_ADDRESS": "127.0.0.1:9", "ORCHESTRATOR_HUB_URL": "http://127.0.0.1:9/api"}, "127.0.0.1:9"),
+    ],
+)
+def test_a_service_that_does_not_answer_ends_with_3(machine: Machine, variables: dict[str, str], said: str) -> None:
+    machine.policy()
+    ended = machine.run("runs", "list", **variables)
+    assert ended.returncode == 3, ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_hub_that_does_not_answer_ends_with_3(machine: Machine) -> None:
+    machine.policy()
+    ended = machine.run("plan", "archive", ORCHESTRATOR_HUB_URL="http://127.0.0.1:9/api", ORCHESTRATOR_HUB_KEY="k")
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,117 @@
+"""A run from the command line on an empty machine: it starts what is missing, and leaves nothing behind."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from tests.machine import Machine, eventually
+
+
+def test_plan_then_run_then_look(machine: Machine) -> None:
+    files = machine.fill(25)
+    (machine.projects / "notes.txt").write_text("stays")
+    machine.policy(batch=10)
+
+    plan = machine.json("plan", "archive")
+    assert (plan["files"], plan["batches"], plan["bytes"]) == (25, 3, 25 * 20_000)
+    assert plan["passed_over"] == {"no_rule": 1}
+    assert all(path.stat().st_blocks for path in files), "a plan moves nothing"
+
+    ended = machine.run("run", "archive", "--wait", "--json", "--reason", "a test")
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout.splitlines()[-1])
+    assert report["state"] == "succeeded"
+    assert report["policy"] == "archive"
+    assert report["plan"]["files"] == 25
+    assert report["outcomes"] == {"done": 25, "skipped": {}, "failed": {}, "quarantined": 0, "cancelled": 0}
+    assert sorted((job["batch"], job["round"], job["state"], job["files"]) for job in report["jobs"]) == [
+        (0, 1, "SUCCESS", 10),
+        (1, 1, "SUCCESS", 10),
+        (2, 1, "SUCCESS", 5),
+    ]
+    assert report["started"] < report["finished"]
+    assert not any(path.stat().st_blocks for path in files)
+    assert not machine.processes(), "a run stops what it started"
+
+    assert machine.json("runs", "list")[0]["run_id"] == report["run_id"]
+    assert machine.json("runs", "show")["outcomes"]["done"] == 25
+    assert "25 files" in machine.run("runs", "show", report["run_id"]).stdout
+    listed = machine.run("runs", "files", report["run_id"], "--outcome", "done", "--limit", "0", "--json")
+    paths = [json.loads(line)["path"] for line in listed.stdout.splitlines()]
+    assert sorted(paths) == [f"/mmfs1/projects/{path.name}" for path in files]
+    assert machine.json("audit", "verify")["ok"] is True
+    assert machine.run("runs", "show", "no-such-run").returncode == 2
+
+
+def test_files_that_fail_for_ever_end_the_run_badly(machine: Machine, tmp_path: Path) -> None:
+    machine.fill(6)
+    machine.policy()
+    rule = {
+        "match": {"file": "*f0003.mov"},
+        "action": {"kind": "path_fail", "code": "target_error", "message": "the target has no room"},
+    }
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps({"rules": [rule]}))
+    ended = machine.run("run", "archive", ORCHESTRATOR_LOCALHUB_OPTIONS=f"--faults {faults}")
+    assert ended.returncode == 1, ended.stderr
+    assert "failed" in ended.stdout
+    run = machine.json("runs", "list")[0]["run_id"]
+    assert run in ended.stdout
+    failed = machine.run("runs", "files", run, "--outcome", "failed", "--json").stdout.splitlines()
+    assert [json.loads(line)["path"] for line in failed] == ["/mmfs1/projects/f0003.mov"]
+    assert "the target has no room" in failed[0]
+    report = machine.json("runs", "show", run)
+    assert report["outcomes"]["done"] == 5
+    assert sum(report["outcomes"]["failed"].values()) == 1
+
+
+def test_explain_says_which_rule_takes_a_file_and_why(machine: Machine) -> None:
+    machine.fill(1)
+    (machine.projects / "notes.txt").write_text("stays")
+    machine.policy()
+    taken = machine.json("explain", "archive", "/mmfs1/projects/f0000.mov")
+    assert (taken["verdict"], taken["rule"]) == ("selected", "media")
+    stays = machine.run("explain", "archive", "/mmfs1/projects/notes.txt")
+    assert stays.returncode == 0
+    assert "no rule matches" in stays.stdout
+    assert machine.run("explain", "archive", "/mmfs1/projects/nothing").returncode == 2
+
+
+def test_an_interrupted_run_keeps_its_place_and_goes_on(machine: Machine) -> None:
+    machine.fill(40)
+    machine.policy(batch=5, concurrency=1)
+    slow = "--file-delay 0.1"
+    process = machine.start("run", "archive", "--wait", ORCHESTRATOR_LOCALHUB_OPTIONS=slow)
+    blocks = list(machine.projects.iterdir())
+    assert eventually(lambda: any(not path.stat().st_blocks for path in blocks), 30)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert "keeps its place" in said
+    assert not machine.processes()
+    assert any(path.stat().st_blocks for path in blocks), "it was interrupted in the middle"
+    ended = machine.run("runs", "watch", "latest", "--json")
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout.splitlines()[-1])
+    assert report["outcomes"]["done"] == 40
+    assert sum(job["files"] for job in report["jobs"]) == 40, "no file is sent twice"
+
+
+def test_names_that_hurt_arrive_under_their_exact_name(machine: Machine) -> None:
+    names = [
+        b'take "1".mov',
+        b"two\nlines.mov",
+        b"latin1-\xe9.mov",
+        "日本.mov".encode(),
+        b"n" * 251 + b".mov",
+        b" .mov",
+    ]
+    for name in names:
+        (machine.projects / os.fsdecode(name)).write_bytes(name * 50)
+    machine.policy()
+    report = machine.json("run", "archive", "--wait")
+    assert report["outcomes"]["done"] == len(names)
+    target = machine.state / "files" / "nearline" / "projects"
+    assert all((target / os.fsdecode(name)).read_bytes() == name * 50 for name in names)
+    assert machine.run("runs", "files", report["run_id"]).returncode == 0

@@ -1,0 +1,157 @@
+"""The services that the command line starts: used by others, restarted when they fall, gone with their owner."""
+
+import json
+import os
+import signal
+import subprocess
+
+import psutil
+
+from tests.machine import Machine, eventually
+
+
+def test_a_second_command_uses_what_up_runs(machine: Machine) -> None:
+    machine.fill(5)
+    machine.policy()
+    machine.up()
+    before = machine.stack()["services"]
+    report = machine.json("run", "archive", "--wait")
+    assert report["state"] == "succeeded"
+    assert machine.stack()["services"] == before
+    again = machine.run("up")
+    assert again.returncode == 0
+    assert "runs already" in again.stderr
+
+
+def test_a_run_without_waiting_goes_on_under_up(machine: Machine) -> None:
+    machine.fill(5)
+    machine.policy()
+    machine.up()
+    run = machine.json("run", "archive")["run_id"]
+    assert eventually(lambda: machine.json("runs", "show", run)["state"] == "succeeded", 30)
+
+
+def test_up_ends_in_good_order_when_told_to(machine: Machine) -> None:
+    process = machine.up()
+    assert len(machine.processes()) == 4
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not machine.processes()
+    assert not (machine.state / "stack.json").exists()
+
+
+def test_kill_9_of_the_owner_leaves_nothing_behind_and_the_next_start_works(machine: Machine) -> None:
+    process = machine.up()
+    process.kill()
+    process.wait()
+    assert eventually(lambda: not machine.processes())
+    assert (machine.state / "stack.json").exists(), "a stale file is what is left"
+    machine.fill(3)
+    machine.policy()
+    assert machine.json("run", "archive", "--wait")["state"] == "succeeded"
+
+
+def test_a_service_that_falls_is_started_again(machine: Machine) -> None:
+    machine.up()
+    for name in ("worker", "hub", "temporal"):
+        fallen = machine.stack()["services"][name]["pid"]
+        os.kill(fallen, signal.SIGKILL)
+        assert eventually(
+            lambda name=name, fallen=fallen: machine.stack()["services"].get(name, {}).get("pid") not in (None, fallen)
+        )
+    machine.fill(3)
+    machine.policy()
+    assert machine.json("run", "archive", "--wait")["state"] == "succeeded"
+
+
+def test_a_service_that_cannot_start_is_shown_with_its_last_words(machine: Machine) -> None:
+    ended = machine.run("up", ORCHESTRATOR_LOCALHUB_OPTIONS="--no-such-option")
+    assert ended.returncode == 3
+    assert "the local Hub ended while it started" in ended.stderr
+    assert "--no-such-option" in ended.stderr
+    assert not machine.processes()
+
+
+def test_runs_are_paused_resumed_and_cancelled_by_name(machine: Machine) -> None:
+    machine.fill(60)
+    machine.policy(batch=5, concurrency=1)
+    machine.environment["ORCHESTRATOR_LOCALHUB_OPTIONS"] = "--file-delay 0.2"
+    machine.up()
+    run = machine.json("run", "archive")["run_id"]
+
+    assert eventually(lambda: machine.json("runs", "show", run).get("phase") == "work", 30)
+    assert machine.json("runs", "pause", run, "--reason", "lunch")["state"] == "paused"
+    shown = machine.run("runs", "show", run)
+    assert "paused" in shown.stdout
+    assert machine.run("run", "archive").returncode == 2, "one run of a policy at a time"
+    assert machine.json("runs", "resume", run)["state"] in ("running", "waiting")
+    machine.run("runs", "cancel", run, "--reason", "enough")
+    watched = machine.run("runs", "watch", run, "--json")
+    assert watched.returncode == 1
+    report = json.loads(watched.stdout.splitlines()[-1])
+    assert report["state"] == "cancelled"
+    outcomes = report["outcomes"]
+    assert outcomes["done"] + outcomes["cancelled"] + sum(outcomes["skipped"].values()) == 60
+    assert machine.run("runs", "pause", run).returncode == 2, "it is over"
+    told = machine.run("audit", "list", "--run", run).stdout
+    assert "lunch" in told
+    assert "enough" in told
+
+
+def test_doctor_finds_a_machine_well_and_says_what_is_not(machine: Machine) -> None:
+    machine.policy()
+    assert machine.run("doctor").returncode == 0
+    machine.up()
+    found = {one["about"]: one for one in machine.json("doctor")["findings"]}
+    assert {one["health"] for one in found.values()} == {"ok"}, found
+    assert "london" in found["Hub"]["found"]
+    ill = machine.run("doctor", TEMPORAL_ADDRESS="127.0.0.1:9", ORCHESTRATOR_STATE_DIR=str(machine.folder / "other"))
+    assert ill.returncode == 3
+    assert "fail" in ill.stdout
+
+
+def test_the_health_service_tells_alive_from_ready(machine: Machine) -> None:
+    import httpx
+
+    from orchestrator.services import accepts, free_port
+
+    machine.up()
+    services = machine.stack()["services"]
+    port = free_port()
+    machine.start(
+        "serve",
+        "--port",
+        str(port),
+        TEMPORAL_ADDRESS=services["temporal"]["address"],
+        ORCHESTRATOR_HUB_URL=services["hub"]["address"],
+        ORCHESTRATOR_HUB_KEY_FILE=str(machine.state / "hub" / "admin.key"),
+    )
+    assert eventually(lambda: accepts(port))
+    assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["checks"] == {
+        "temporal": "ok",
+        "audit": "ok",
+        "hub": "ok",
+    }
+    hub = psutil.Process(services["hub"]["pid"])
+    hub.suspend()
+    try:
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=40).status_code == 503
+    finally:
+        hub.resume()
+
+
+def test_a_pipe_that_closes_early_is_no_error(machine: Machine) -> None:
+    machine.policy()
+    import sys
+
+    command = f"{sys.executable} -P -m orchestrator check --json | true; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], env=machine.environment, capture_output=True, text=True, timeout=30)
+    assert "Traceback" not in ended.stderr
+
+
+def _pid(machine: Machine, service: str) -> int | None:
+    found = machine.stack()["services"].get(service)
+    return None if found is None else int(found["pid"])
