@@ -1,6 +1,7 @@
 """How the client behaves towards a Hub that is busy, broken, or not a Hub at all."""
 
 import asyncio
+import gzip
 import json
 import socket
 import time
@@ -153,6 +154,13 @@ async def test_an_answer_that_is_nested_without_end_is_a_bad_answer(depth: int) 
     async with odd_hub(always(b"[" * depth + b"\xff")) as odd, odd.hub() as hub:
         with pytest.raises(BadAnswer):
             await hub.get("/jobs/")
+
+
+async def test_a_compressed_answer_is_read_and_a_broken_one_is_a_bad_answer() -> None:
+    packed = always(gzip.compress(b"[1]"), Content_Encoding="gzip")
+    async with odd_hub(in_turn(always(b"\x1f\x8bnonsense", Content_Encoding="gzip"), packed)) as odd, odd.hub() as hub:
+        assert await hub.get("/jobs/") == [1]
+    assert len(odd.calls) == 2
 
 
 async def test_a_slow_hub_runs_into_the_time_out() -> None:

@@ -1,6 +1,7 @@
 """The namespace as Hubs describe it: every form, every name, no page lost to one bad record."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -94,6 +95,14 @@ def test_sizes_read_the_same_as_number_and_as_text(size: float) -> None:
 @pytest.mark.parametrize("value", [None, "", "never", True, float("nan"), 1e300, [], "2026-13-01"])
 def test_a_time_that_cannot_be_read_is_unknown(value: Any) -> None:
     assert micros(value) is None
+
+
+@given(st.datetimes(), st.text("0123456789", max_size=9), st.sampled_from(["", "Z", "z", "+05:30", "-0100"]))
+def test_a_time_reads_the_same_on_a_clean_page_and_singly(moment: datetime, digits: str, zone: str) -> None:
+    text = moment.replace(microsecond=0).isoformat() + (f".{digits}" if digits else "") + zone
+    child = {"path": "/m/a", "mtime": text}
+    page = json.dumps({"children": [child]}).encode()
+    assert listed(page, "/m", pytest.fail) == [from_object(child, "/m", pytest.fail)]
 
 
 def test_microseconds_are_exact() -> None:
