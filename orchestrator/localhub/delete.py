@@ -27,6 +27,9 @@ class Delete:
     def verify(self, work: Work, visits: Visits) -> None:
         """Nothing was copied."""
 
+    def drop(self, work: Work, visits: Visits) -> None:
+        """There is nothing to drop."""
+
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Nothing gets a name."""
         return None

@@ -37,6 +37,7 @@ class Migrate:
         work.began = time.time()
         work.draft = self._ground.target.draft(visits.target, work.descriptor)
         work.unsynced = work.draft.descriptor
+        self._ground.pools.changed("target", os.fstat(work.draft.descriptor).st_blocks * 512)
 
     def verify(self, work: Work, visits: Visits) -> None:
         """Read the new copy back, and see that the file did not change under it."""
@@ -54,18 +55,17 @@ class Migrate:
                 raise failed("changed", "the file changed while it was being copied")
             self._ground.target.verify(draft)
         except BaseException:
-            self._ground.target.discard(visits.target, draft)
-            work.draft = None
+            self.drop(work, visits)
             raise
-        self._ground.pools.changed("target", os.fstat(draft.descriptor).st_blocks * 512)
 
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Give the new copy its name; give that name for the caller to sync."""
         if work.draft is None:
             return None
-        draft, work.draft, before = work.draft, None, work.copy
-        ino, path = work.stat.st_ino, work.relative
-        name, owner = self._ground.target.publish(visits.target, draft, path, ino, self._ground.store.read())
+        draft, before, ino, path = work.draft, work.copy, work.stat.st_ino, work.relative
+        free_name = path if self._ground.claims.take([path], work.claims) else None
+        name, owner = self._ground.target.publish(visits.target, draft, free_name, ino, self._ground.store.read())
+        work.draft = None
         if owner is not None and owner.ino != ino:
             work.displaced = owner
         if before is not None and before.object != name:
@@ -113,6 +113,13 @@ class Migrate:
         """Record where the data are now."""
         if outcome.state is PathState.PROCESSED and not self._keep and work.record.id is not None:
             set_residence(database, work.record.id, Residence.MIGRATED)
+
+    def drop(self, work: Work, visits: Visits) -> None:
+        """Discard a copy that was written and came to nothing."""
+        if work.draft is not None:
+            self._ground.pools.changed("target", -os.fstat(work.draft.descriptor).st_blocks * 512)
+            self._ground.target.discard(visits.target, work.draft)
+            work.draft = None
 
 
 def free_blocks(descriptor: int, copy: Copy) -> None:

@@ -32,6 +32,9 @@ class Recall:
     def verify(self, work: Work, visits: Visits) -> None:
         """Nothing was copied yet."""
 
+    def drop(self, work: Work, visits: Visits) -> None:
+        """There is nothing to drop."""
+
     def publish(self, work: Work, visits: Visits) -> bytes | None:
         """Nothing gets a name."""
         return None

@@ -67,21 +67,20 @@ class Target:
             os.unlink(draft.name, dir_fd=visit.folder(PARTIAL, make=True))
 
     def publish(
-        self, visit: Visit, draft: Draft, path: bytes, ino: int, database: sqlite3.Connection
+        self, visit: Visit, draft: Draft, path: bytes | None, ino: int, database: sqlite3.Connection
     ) -> tuple[bytes, Copy | None]:
         """Give a draft its lasting name; give that name and the record of the copy that it took the place of, if any.
 
-        The name is the file's own path, unless another file's only copy, or an unknown file, lies there. The caller
-        syncs the folder before it relies on the name.
+        The name is the file's own path, unless that is None, or another file's only copy or an unknown file lies there.
+        The caller syncs the folder before it relies on the name.
         """
-        owner = owner_of(database, path)
-        reserved = path.split(b"/", 1)[0] in (PARTIAL, OTHERS)
+        owner = owner_of(database, path) if path is not None else None
         ours = owner is not None and (owner.ino == ino or owner.state is Residence.PREMIGRATED)
-        try:
-            if not reserved and (ours or (owner is None and self._may_take(visit, path, draft))):
-                return self._rename(visit, draft, path), owner
-        except (NotADirectoryError, IsADirectoryError, FileExistsError):
-            pass  # a file lies where a folder is needed, or the other way round: take a name of our own
+        if path is not None and path.split(b"/", 1)[0] not in (PARTIAL, OTHERS):
+            # A file may lie where a folder is needed, or the other way round: then the copy takes a name of its own.
+            with suppress(NotADirectoryError, IsADirectoryError, FileExistsError):
+                if ours or (owner is None and self._may_take(visit, path, draft)):
+                    return self._rename(visit, draft, path), owner
         other = uuid.uuid4().hex.encode()
         return self._rename(visit, draft, b"/".join((OTHERS, other[:2], other))), None
 

@@ -64,6 +64,10 @@ class Steps(Protocol):
         """Look at what was done, which is synced by now."""
         ...
 
+    def drop(self, work: Work, visits: Visits) -> None:
+        """Undo what `prepare` wrote and nobody used."""
+        ...
+
     def finish(self, work: Work, outcome: Outcome, database: sqlite3.Connection) -> None:
         """Record how it went."""
         ...
@@ -103,6 +107,7 @@ class Tiering:
                     self._settle(order, steps, group, visits)
                 finally:
                     for work in group:
+                        steps.drop(work, visits)
                         work.close()
                         self._ground.claims.release(work.claims)
 

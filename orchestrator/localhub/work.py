@@ -96,7 +96,7 @@ def take(work: Work, ground: Ground, visits: Visits, database: sqlite3.Connectio
     if not ground.claims.take([seen.st_ino], work.claims):
         raise skipped("busy", "another job works on the file")
     work.copy = copy_of(database, seen.st_ino)
-    if not ground.claims.take([work.relative, *([work.copy.object] if work.copy else [])], work.claims):
+    if work.copy is not None and not ground.claims.take([work.copy.object], work.claims):
         raise skipped("busy", "another job works on the file's copy")
     work.descriptor = _open(visits.files, work.relative, flags)
     work.seen = os.fstat(work.descriptor)
