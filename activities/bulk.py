@@ -45,7 +45,7 @@ class Bulk:
     def database(self, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give an empty in-memory database that spills into the folder."""
         config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{self.memory_limit // 1024}KiB",
+            "memory_limit": f"{self.memory_limit * 3 // 4 // 1024}KiB",  # the rest is for what DuckDB does not count
             "temp_directory": str(folder / "spill"),
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
