@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import gettempdir
 
 import pyarrow as pa
 from temporalio import activity
@@ -68,12 +69,12 @@ class Inventories:
     """The activity that lists the namespace; memory limit (bytes) and scratch folder are for lists of paths."""
 
     def __init__(
-        self, hub: Hub, storage: Storage, *, memory_limit: int = 1 << 30, temp_dir: Path = Path("tmp")
+        self, hub: Hub, storage: Storage, *, memory_limit: int = 1 << 30, temp_dir: Path | None = None
     ) -> None:
         self._hub = hub
         self._storage = storage
         self._memory_limit = memory_limit
-        self._temp_dir = temp_dir
+        self._temp_dir = temp_dir or Path(gettempdir())
 
     @activity.defn
     async def take_inventory(self, request: InventoryRequest) -> InventoryRef:

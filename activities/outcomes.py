@@ -1,6 +1,7 @@
 """Activities on how files ended: what is tried again, and the final account; see `settled` for a single batch."""
 
 from pathlib import Path
+from tempfile import gettempdir
 
 from temporalio import activity
 
@@ -88,10 +89,10 @@ class Closed(Payload):
 class Outcomes:
     """The activities that read and join the outcomes of a run's batches."""
 
-    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path = Path("tmp")) -> None:
+    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path | None = None) -> None:
         self._storage = storage
         self._memory_limit = memory_limit
-        self._temp_dir = temp_dir
+        self._temp_dir = temp_dir or Path(gettempdir())
 
     @activity.defn
     async def next_round(self, request: NextRound) -> RoundRef:

@@ -7,6 +7,7 @@ file of unknown size counts as 0 bytes.
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 import duckdb
 import numpy as np
@@ -52,10 +53,10 @@ class PlanRequest(Payload):
 class Plans:
     """The activity that makes plans; `temp_dir` takes what does not fit into `memory_limit`."""
 
-    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path = Path("tmp")) -> None:
+    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path | None = None) -> None:
         self._storage = storage
         self._memory_limit = memory_limit
-        self._temp_dir = temp_dir
+        self._temp_dir = temp_dir or Path(gettempdir())
 
     @activity.defn
     async def make_plan(self, request: PlanRequest) -> Plan:

@@ -31,9 +31,9 @@ from workflows.plan import OutcomeCounts, Plan
 NAMES = [f"/a/{number:02}" for number in range(10)]
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return open_storage(tmp_path / "storage")
+@pytest.fixture(params=["directory", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return open_storage(tmp_path / "storage" if request.param == "directory" else "memory:///")
 
 
 @pytest.fixture
