@@ -153,7 +153,9 @@ def envelope(call: Call, page: Page, count: int, results: list[Any]) -> dict[str
 
 
 def paged(call: Call, everything: Sequence[Any]) -> Reply:
-    """Answer with a page of a short list."""
+    """Answer with a page of a short list, or with all of it where the dialect has bare lists."""
+    if call.hub.dialect.bare_lists:
+        return Reply(list(everything))
     page = call.page()
     return Reply(envelope(call, page, len(everything), page.cut(everything)))
 

@@ -2,7 +2,20 @@
 
 from collections.abc import Callable
 
-from orchestrator.localhub.api import about, auth, files, jobs, jobstats, local, schedules, search, site
+from orchestrator.localhub.api import (
+    about,
+    auth,
+    files,
+    jobs,
+    jobstats,
+    local,
+    pools,
+    schedules,
+    search,
+    site,
+    spaces,
+    workflows,
+)
 from orchestrator.localhub.call import Call, Reply
 
 Operation = Callable[[Call], Reply]
@@ -49,20 +62,20 @@ OPERATIONS: dict[str, Operation] = {
     "GET /filesystems/": site.list_filesystems,
     "GET /filesystems/{id}/": site.get_filesystem,
     "GET /filesets/": site.list_filesets,
-    "GET /storagepools/": site.list_pools,
-    "GET /storagepools/{id}/": site.get_pool,
-    "GET /alerts/": site.list_alerts,
-    "GET /alerts/{id}/": site.get_alert,
-    "GET /spaces/": site.list_spaces,
-    "POST /spaces/": site.make_space,
-    "GET /spaces/{id}/": site.get_space,
-    "PATCH /spaces/{id}/": site.change_space,
-    "DELETE /spaces/{id}/": site.delete_space,
-    "GET /workflows/": site.list_workflows,
-    "GET /workflows/{id}/": site.get_workflow,
-    "PATCH /workflows/{id}/": site.change_workflow,
-    "GET /configurations/": site.get_configurations,
-    "PATCH /configurations/": site.change_configurations,
+    "GET /storagepools/": pools.list_pools,
+    "GET /storagepools/{id}/": pools.get_pool,
+    "GET /alerts/": pools.list_alerts,
+    "GET /alerts/{id}/": pools.get_alert,
+    "GET /spaces/": spaces.list_spaces,
+    "POST /spaces/": spaces.make_space,
+    "GET /spaces/{id}/": spaces.get_space,
+    "PATCH /spaces/{id}/": spaces.change_space,
+    "DELETE /spaces/{id}/": spaces.delete_space,
+    "GET /workflows/": workflows.list_workflows,
+    "GET /workflows/{id}/": workflows.get_workflow,
+    "PATCH /workflows/{id}/": workflows.change_workflow,
+    "GET /configurations/": workflows.get_configurations,
+    "PATCH /configurations/": workflows.change_configurations,
     "POST /search/": search.start_search,
     "GET /search/metadata_fields/": search.metadata_fields,
     "GET /search/{id}/": search.read_search,

@@ -147,6 +147,7 @@ def _user(call: Call) -> dict[str, Any]:
         "email": "",
         "is_active": True,
         "groups": [],
+        "nas_user": None,
         "profile": {"timezone": "UTC", "home_site": 1, "default_site": 1},
     }
 
