@@ -66,6 +66,7 @@ class Service:
     address: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
+    ready_file: Path | None = None
     patience: float = 10.0
     _child: subprocess.Popen[bytes] | None = None
     _falls: list[float] = field(default_factory=list)
@@ -82,6 +83,8 @@ class Service:
     def start(self) -> None:
         """Start the process; it ends when this process ends, however that happens."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.ready_file is not None:
+            self.ready_file.unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > _ROTATE_AT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
@@ -97,7 +100,7 @@ class Service:
     def wait_until_ready(self) -> None:
         """Return when the service answers. Raises StackError with the last lines of its log."""
         deadline = time.monotonic() + _PATIENCE
-        while not self.ready():
+        while not (self.ready() and (self.ready_file is None or self.ready_file.exists())):
             if not self.alive():
                 raise StackError(f"{self.name} ended while it started.{self.last_words()}")
             if time.monotonic() > deadline:

@@ -7,10 +7,12 @@ file without a lock is stale.
 
 import fcntl
 import os
+import secrets
 import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NoReturn
@@ -115,6 +117,11 @@ class Stack:
         self._wait_for_users(interrupted=error is not None)
         self.stop()
 
+    def wait_for_worker(self) -> None:
+        """Return when the worker that this command started works. Raises StackError."""
+        if WORKER in self._services:
+            self._services[WORKER].wait_until_ready()
+
     def mind(self) -> tuple[str, ...]:
         """Start again what fell over, and name it. Raises StackError when a service keeps falling."""
         fallen = tuple(name for name, service in self._services.items() if service.restart_if_fallen())
@@ -174,15 +181,16 @@ class Stack:
         former = StackFile.read(self._given)
         if former is not None:
             _end_leftovers(former)
+        # The worker, slow to import, needs no more than the address of the Hub: the two come up side by side.
         for name in missing:
             self._tell(f"starting {_TITLE[name]}")
-            service = self._service(name, former)
-            self._services[name] = service
+            service = self._services[name] = self._service(name, former)
             service.start()
-            service.wait_until_ready()
-            if name != WORKER:
-                temporal, hub = (self._address(other) for other in (TEMPORAL, HUB))
-                self.settings = _with_addresses(self._given, temporal, hub)
+            if name == TEMPORAL:
+                service.wait_until_ready()
+            self.settings = _with_addresses(self._given, self._address(TEMPORAL), self._address(HUB))
+        if HUB in self._services:
+            self._services[HUB].wait_until_ready()
         self._write()
 
     def _service(self, name: str, former: StackFile | None) -> Service:
@@ -264,7 +272,7 @@ def hub_service(settings: Settings, port: int, log: Path) -> Service:
     """The local Hub: it tiers its root folder, and keeps its own state in the state directory."""
     root, state = local_hub_root(settings), settings.state_dir / "hub"
     root.mkdir(parents=True, exist_ok=True)
-    key = local_hub_key(settings)
+    local_hub_key(settings)
     return Service(
         name="the local Hub",
         command=[
@@ -273,12 +281,13 @@ def hub_service(settings: Settings, port: int, log: Path) -> Service:
         ],
         log=log,
         address=f"http://127.0.0.1:{port}/api",
-        ready=lambda: key.exists() and accepts(port),
+        ready=lambda: accepts(port),
     )
 
 
 def worker_service(settings: Settings, log: Path) -> Service:
     """A worker for the addresses in the settings."""
+    ready = log.with_suffix(".ready")
     environment = {
         "ORCHESTRATOR_STATE_DIR": str(settings.state_dir),
         "ORCHESTRATOR_POLICIES_DIR": str(settings.policies_dir),
@@ -293,8 +302,9 @@ def worker_service(settings: Settings, log: Path) -> Service:
         environment["ORCHESTRATOR_HUB_KEY_FILE"] = str(settings.hub_key_file)
     return Service(
         name="the worker",
-        command=[*_PYTHON, "orchestrator", "worker"],
+        command=[*_PYTHON, "orchestrator", "worker", "--ready-file", str(ready)],
         log=log,
+        ready_file=ready,
         environment=environment,
         patience=20.0,
     )
@@ -327,8 +337,14 @@ def local_hub_root(settings: Settings) -> Path:
 
 
 def local_hub_key(settings: Settings) -> Path:
-    """The file into which the local Hub writes its client key."""
-    return settings.state_dir / "hub" / "admin.key"
+    """The file of the local Hub's client key; made at the first use, before the Hub reads it."""
+    file = settings.state_dir / "hub" / "admin.key"
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(24))
+    return file
 
 
 _PYTHON = (sys.executable, "-P", "-m")  # -P: a folder named `workflows` where one happens to stand is not ours

@@ -1,6 +1,7 @@
 """`run`: start a policy now, and stay with it until it ends."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from orchestrator.stack import Stack
     from workflows.run import RunReport
+
+_SILENCE = 120.0
 
 
 def run(
@@ -61,19 +64,57 @@ def run(
 
 async def stay(client: "Client", name: str, stack: "Stack") -> "RunReport":
     """Show a run until it ends, and give its report; explains what becomes of it when the watching is interrupted."""
-    from orchestrator.cli.progress import live
-    from orchestrator.runs import run_report, watch_run
-
+    watching = asyncio.create_task(_watch(client, name))
+    minding = asyncio.create_task(_mind(stack))
     try:
-        with live() as update:
-            async for progress in watch_run(client, name):
-                update(progress)
-                for fallen in stack.mind():
-                    show.note(f"{fallen} ended by itself and was started again", style="yellow")
-        return await run_report(client, name)
+        await asyncio.wait({watching, minding}, return_when=asyncio.FIRST_COMPLETED)
+        if minding.done():
+            await minding  # A service of ours keeps falling: this raises.
+        return await watching
     except asyncio.CancelledError:
         show.note(_interrupted(name, owned=bool(stack.owned)), style=None)
         raise
+    finally:
+        minding.cancel()
+        watching.cancel()
+
+
+async def _watch(client: "Client", name: str) -> "RunReport":
+    """Show the run; silence of Temporal or of the worker is waited out, it may be on its way back."""
+    from temporalio.service import RPCError, RPCStatusCode
+
+    from orchestrator.cli.progress import live
+    from orchestrator.runs import run_report, watch_run
+
+    silent_since: float | None = None
+    with live() as update:
+        while True:
+            try:
+                async for progress in watch_run(client, name):
+                    silent_since = None
+                    update(progress)
+                return await run_report(client, name)
+            except RPCError as error:
+                # The client's own time-out for one answer comes as CANCELLED.
+                if error.status not in (
+                    RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED,
+                ):  # fmt: skip
+                    raise
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > _SILENCE:
+                    raise Refusal(
+                        f"No answer about {name} for {_SILENCE:.0f} s. The run is kept: "
+                        f"`orchestrator doctor` shows what is missing, `orchestrator runs watch {name}` goes on.",
+                        Ending.UNREACHABLE,
+                    ) from error
+                await asyncio.sleep(0.5)
+
+
+async def _mind(stack: "Stack") -> None:
+    while True:
+        for fallen in stack.mind():
+            show.note(f"{fallen} ended by itself and was started again", style="yellow")
+        await asyncio.sleep(0.25)
 
 
 def finish(stack: "Stack", report: "RunReport", *, as_json: bool) -> None:

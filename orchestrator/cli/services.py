@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 
-def worker() -> None:
+def worker(
+    ready_file: Annotated[Path | None, typer.Option(help="Write this file when the worker works.")] = None,
+) -> None:
     """Work on runs until told to stop: the process that talks to the Hub and keeps the runs going."""
     import asyncio
 
@@ -27,7 +30,7 @@ def worker() -> None:
         raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")
     if not temporal_is_configured(settings):
         raise Refusal("TEMPORAL_ADDRESS is not set. Set it, or use `orchestrator up`, which starts Temporal too.")
-    asyncio.run(_work(settings))
+    asyncio.run(_work(settings, ready_file))
 
 
 def up() -> None:
@@ -41,6 +44,7 @@ def up() -> None:
         raise Refusal(f"It runs already: `orchestrator {before.command}` is process {before.owner[0]}.", Ending.DONE)
     try:
         with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+            stack.wait_for_worker()
             show.facts(
                 {
                     "Temporal": stack.settings.temporal_address or "as its profile says",
@@ -82,7 +86,7 @@ def serve(
     uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
 
 
-async def _work(settings: "Settings") -> None:
+async def _work(settings: "Settings", ready_file: Path | None) -> None:
     import asyncio
     import signal
 
@@ -98,5 +102,7 @@ async def _work(settings: "Settings") -> None:
     client = await connect(settings)
     async with working(settings, client):
         log.info("working", task_queue=settings.task_queue, hub=settings.hub_url)
+        if ready_file is not None:
+            await asyncio.to_thread(ready_file.touch)
         await told_to_stop.wait()
         log.info("stopping")

@@ -43,12 +43,13 @@ def test_up_ends_in_good_order_when_told_to(machine: Machine) -> None:
 
 def test_kill_9_of_the_owner_leaves_nothing_behind_and_the_next_start_works(machine: Machine) -> None:
     process = machine.up()
+    machine.fill(3)
+    machine.policy()
+    assert machine.json("run", "archive", "--wait")["state"] == "succeeded"
     process.kill()
     process.wait()
     assert eventually(lambda: not machine.processes())
     assert (machine.state / "stack.json").exists(), "a stale file is what is left"
-    machine.fill(3)
-    machine.policy()
     assert machine.json("run", "archive", "--wait")["state"] == "succeeded"
 
 
@@ -103,6 +104,7 @@ def test_doctor_finds_a_machine_well_and_says_what_is_not(machine: Machine) -> N
     machine.policy()
     assert machine.run("doctor").returncode == 0
     machine.up()
+    assert eventually(lambda: "workers on" in machine.run("doctor").stdout)
     found = {one["about"]: one for one in machine.json("doctor")["findings"]}
     assert {one["health"] for one in found.values()} == {"ok"}, found
     assert "london" in found["Hub"]["found"]
