@@ -17,7 +17,12 @@ from activities.storage import Storage
 from workflows.names import shown
 from workflows.payload import Payload
 
-PART_ROWS = 250_000
+PART_ROWS = 122_880
+"""Rows of a part, which is one row group."""
+
+HELD_ROWS = 40_000
+"""How many rows of a directory that is not whole yet are held in memory before they are written aside."""
+
 CHECKPOINT_EVERY = 30.0
 """Seconds after which finished directories are made durable even if they do not fill a part."""
 
@@ -172,7 +177,7 @@ class Listing:
                 records = [record for record in records if record.path not in before]
             before = paths
             self._sort(unit, records, found)
-            if len(found.files) >= PART_ROWS:
+            if len(found.files) >= HELD_ROWS:
                 await self._spill(found)
 
     def _pages(self, unit: str) -> AsyncIterator[list[FileRecord]]:

@@ -73,7 +73,7 @@ async def with_types(
 def roots(paths: Sequence[str]) -> list[str]:
     """Drop what lies inside another of the folders, so that no file is listed twice."""
     kept: list[str] = []
-    for path in sorted({path.rstrip("/") or "/" for path in paths}, key=len):
+    for path in sorted({path.rstrip("/") or "/" for path in paths}, key=lambda path: (len(path), path)):
         if not any(is_inside(path, other) for other in kept):
             kept.append(path)
     return kept

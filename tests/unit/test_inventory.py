@@ -200,7 +200,7 @@ async def test_a_listing_goes_on_where_it_broke_off_and_no_file_comes_twice(
 async def test_a_large_directory_that_broke_off_leaves_nothing_of_itself(
     odd: OddHub, storage: Storage, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "PART_ROWS", 2)
+    monkeypatch.setattr(listing, "HELD_ROWS", 2)
     namespace.odd = lambda directory: (
         web.Response(status=401) if directory == "/p/a" and namespace.asked["/p/a"] == 3 else None
     )
