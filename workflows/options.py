@@ -44,7 +44,7 @@ PREFLIGHT: ActivityOptions = {
 }
 LONG_READ: ActivityOptions = {
     "start_to_close_timeout": timedelta(days=7),
-    "heartbeat_timeout": timedelta(seconds=30),
+    "heartbeat_timeout": timedelta(seconds=20),
     "retry_policy": PATIENT,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
@@ -77,6 +77,6 @@ def watching(job_timeout: timedelta) -> ActivityOptions:
     """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled."""
     return {
         "start_to_close_timeout": job_timeout + WATCH_MARGIN,
-        "heartbeat_timeout": timedelta(seconds=30),
+        "heartbeat_timeout": timedelta(seconds=20),
         "retry_policy": PATIENT,
     }

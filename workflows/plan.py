@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from pydantic import Field
+
 from workflows.payload import Payload
 
 
@@ -24,7 +26,7 @@ class Plan(Payload):
     bytes: int
     batches: int
     rules: tuple[RuleCount, ...] = ()
-    passed_over: dict[str, int] = {}
+    passed_over: dict[str, int] = Field(default_factory=dict)
     scope_files: int = 0
     scope_bytes: int = 0
     inventory: str = ""
@@ -41,8 +43,8 @@ class OutcomeCounts(Payload):
     """How many files ended in each outcome; adds up to the plan's files when a run is over."""
 
     done: int = 0
-    skipped: dict[str, int] = {}
-    failed: dict[str, int] = {}
+    skipped: dict[str, int] = Field(default_factory=dict)
+    failed: dict[str, int] = Field(default_factory=dict)
     cancelled: int = 0
     quarantined: int = 0
     bytes_done: int = 0
@@ -50,9 +52,7 @@ class OutcomeCounts(Payload):
     @property
     def total(self) -> int:
         """Every file that has an outcome."""
-        return (
-            self.done + sum(self.skipped.values()) + sum(self.failed.values()) + self.cancelled + self.quarantined
-        )
+        return self.done + sum(self.skipped.values()) + sum(self.failed.values()) + self.cancelled + self.quarantined
 
     def plus(self, other: "OutcomeCounts") -> "OutcomeCounts":
         """Add the counts of two disjoint sets of files."""
