@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     task_queue: str = Field("tiering", min_length=1, max_length=200, description="Temporal task queue of the worker")
     worker_activities: int = Field(1000, ge=1, le=20_000, description="Activities at once in one worker")
     selection_memory: ByteSize = Field(ByteSize(1 << 30), ge=64 << 20, description="Memory of one selection, e.g. 1GiB")
-    selection_threads: int = Field(2, ge=1, le=256, description="Threads of one selection")
 
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")
     localhub_options: str = Field("", description="More options for the local Hub that `up` and `run` start")

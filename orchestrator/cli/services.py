@@ -96,6 +96,8 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
     from orchestrator.worker import working
 
     told_to_stop = asyncio.Event()
+    if ready_file is not None:
+        await asyncio.to_thread(ready_file.unlink, missing_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     log = structlog.get_logger(__name__)
