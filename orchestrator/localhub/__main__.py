@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.localhub.config import LocalHubConfig, parse_size
 from orchestrator.localhub.faults import BadFaults
-from orchestrator.localhub.server import serve
+from orchestrator.localhub.server import StateInUse, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         serve(_config(options))
-    except (BadFaults, ValueError) as error:
+    except (BadFaults, StateInUse, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 def _config(options: argparse.Namespace) -> LocalHubConfig:
     given = vars(options).copy()
     given["root"] = given["root"] or given["state"].parent / "storage"
+    given["mountpoint"] = "/" + given["mountpoint"].strip("/")
     given["spaces"] = tuple(given["spaces"] or ("projects",))
     for name in ("access_lifetime", "refresh_lifetime"):
         given[name] = timedelta(seconds=given[name])

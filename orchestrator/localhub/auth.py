@@ -1,11 +1,12 @@
 """Who may ask: client keys, kept as hashes, and JSON web tokens with a short life."""
 
 import hashlib
+import math
 import os
 import secrets
 import sqlite3
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,19 +117,14 @@ class Auth:
         return self._known[digest]
 
     def _issue(self, username: str, kind: str) -> str:
-        now = datetime.now(UTC)
-        claims = {
-            "sub": username,
-            "token_type": kind,
-            "iat": now,
-            "exp": now + self._lifetimes[kind],
-            "epoch": self._epochs[kind],
-        }
+        now = time.time()
+        ends = math.ceil(now + self._lifetimes[kind].total_seconds())  # whole seconds: rather late than early
+        claims = {"sub": username, "token_type": kind, "iat": int(now), "exp": ends, "epoch": self._epochs[kind]}
         return jwt.encode(claims | {"jti": secrets.token_hex(8)}, self._secret, _ALGORITHM)
 
     def _read(self, token: str, kind: str) -> dict[str, Any]:
         try:
-            claims: dict[str, Any] = jwt.decode(token, self._secret, [_ALGORITHM], leeway=timedelta(0))
+            claims: dict[str, Any] = jwt.decode(token, self._secret, [_ALGORITHM])
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized("Token is invalid or expired", expired=True) from error
         except jwt.InvalidTokenError as error:

@@ -95,6 +95,8 @@ def shown_residence(seen: stat_result, copy: Copy | None) -> Residence:
         return Residence.RESIDENT
     if copy.describes(seen):
         return copy.state
+    if seen.st_blocks == 0 and seen.st_size == copy.size > 0:
+        return Residence.MIGRATED
     sparse = seen.st_blocks * 512 < seen.st_size
     return Residence.MIGRATED if copy.state is Residence.MIGRATED and sparse else Residence.RESIDENT
 

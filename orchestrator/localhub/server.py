@@ -1,12 +1,15 @@
 """The server process of a local Hub: start, say where it is, serve until told to end."""
 
 import asyncio
+import fcntl
 import json
 import logging
 import os
 import resource
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -22,34 +25,41 @@ _GRACE_SECONDS = 5
 _BACKLOG = 2048
 
 
+class StateInUse(RuntimeError):
+    """Another local Hub works on this state."""
+
+
 def serve(config: LocalHubConfig) -> None:
-    """Serve until SIGTERM or SIGINT; the ready file is written when the first request can be answered."""
+    """Serve until SIGTERM or SIGINT; the ready file is written when the first request can be answered.
+
+    Raises StateInUse, BadFaults, OSError when the address is taken, ValueError.
+    """
     _allow_many_files()
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # a broken lease must not end the process
-    listening = _listen(config)
-    serving = False
+    server: uvicorn.Server | None = None
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # While uvicorn serves, it ends by itself and then raises the signal once more: that one is to do nothing.
-        if not serving:
+        # Only until uvicorn listens to signals itself, and once more when it raises again what it got.
+        if server is None:
             raise SystemExit(0)
+        server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    hub = LocalHub(config)
-    hub.start()
-    try:
-        serving = True
-        asyncio.run(_serve(hub, listening))
-    finally:
-        listening.close()
-        hub.stop()
-        if config.ready_file is not None:
-            config.ready_file.unlink(missing_ok=True)
+    with _locked(config.state), _listen(config) as listening:
+        hub = LocalHub(config)
+        hub.start()
+        try:
+            server = _server(hub)
+            asyncio.run(_serve(server, hub.config, listening))
+        finally:
+            hub.stop()
+            if config.ready_file is not None:
+                config.ready_file.unlink(missing_ok=True)
 
 
-async def _serve(hub: LocalHub, listening: socket.socket) -> None:
+def _server(hub: LocalHub) -> uvicorn.Server:
     options = uvicorn.Config(
         build_app(hub),
         http=KnownConnection,
@@ -59,9 +69,24 @@ async def _serve(hub: LocalHub, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=75,
     )
-    server = uvicorn.Server(options)
-    asyncio.get_running_loop().call_soon(_announce, hub.config, listening)
+    return uvicorn.Server(options)
+
+
+async def _serve(server: uvicorn.Server, config: LocalHubConfig, listening: socket.socket) -> None:
+    asyncio.get_running_loop().call_soon(_announce, config, listening)
     await server.serve(sockets=[listening])
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """Keep a second Hub off the same state; the system lets go of the lock when the process ends in any way."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateInUse(f"another local Hub works on {state}") from error
+        yield
 
 
 def _listen(config: LocalHubConfig) -> socket.socket:

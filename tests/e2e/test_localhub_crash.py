@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.localhub_fixtures import Rig, digests
 
-MANY = 150
+MANY = 130
 
 
 def crash_at(point: str, after: int = 0) -> dict[str, object]:

@@ -238,6 +238,7 @@ def test_jobs_are_filtered_by_everything_that_the_contract_names(tmp_path_factor
         assert found(hide_noop="true") == [bad["id"], good["id"]]
         assert found(input_paths_prefix="/mmfs1/projects/a/") == [noop["id"], good["id"]]
         assert found(owner_ids="-1") == []
+        assert len(found(created="day")) == 3
         assert hub.get("/jobs/", workflow="premigrate")["stats"] == {"SUCCESS": 1, "SKIPPED": 1}
         assert hub.call("GET", "/jobs/", params={"created_time_from": "yesterday"}).status_code == 400
         assert hub.get("/jobstats/", job=bad["id"], state="failed")["count"] == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.localhub.child import LocalHubFailed
 from tests.e2e.localhub_fixtures import Rig, digests, is_stub
 
 
@@ -229,3 +230,13 @@ def test_it_ends_cleanly_and_goes_on_with_what_it_knew(tmp_path: Path) -> None:
     with hub:
         assert hub.status(hub.virtual(path)) == "migrated"
         assert hub.processed("migrate") == {hub.virtual(path): 1}
+
+
+def test_a_second_hub_on_the_same_state_and_rules_that_cannot_be_read_are_refused(hub: Rig, tmp_path: Path) -> None:
+    with pytest.raises(LocalHubFailed, match="another local Hub works on"):
+        Rig(hub.folder).start()
+    assert hub.get("/sites/")["count"] == 1
+    faults = tmp_path / "faults.json"
+    faults.write_text('{"rules": [{"action": "explode"}]}')
+    with pytest.raises(LocalHubFailed, match="the action's kind is one of"):
+        Rig(tmp_path, "--faults", str(faults)).start()

@@ -4,11 +4,14 @@ import sqlite3
 from typing import Any
 
 from orchestrator.localhub.call import Call, Problem, Reply, envelope
+from orchestrator.localhub.clock import now_us
 from orchestrator.localhub.jobs import FINAL, NewJob, body_of
 from orchestrator.localhub.names import bytes_of, text_of
 
 _COUNTED = ("processed", "skipped", "failed", "aborted", "cancelled")
 _RECENT = 5
+_DAY_US = 86_400_000_000
+_PERIODS = {"day": 1, "week": 7, "month": 31, "year": 366}
 
 
 def list_jobs(call: Call) -> Reply:
@@ -202,8 +205,10 @@ def job_filter(call: Call) -> tuple[str, list[Any]]:
             add(f"{column} IN ({','.join('?' * len(given))})", *given)
 
     created_from, created_to = call.time("created_time_from"), call.time("created_time_to")
-    if (created := call.time("created")) is not None:
-        created_from, created_to = created, None
+    if (period := call.text("created")) not in (None, "null"):
+        if period not in _PERIODS:
+            raise Problem(400, f"created: expected one of {', '.join(_PERIODS)}")
+        created_from, created_to = now_us() - _PERIODS[period] * _DAY_US, None
     for column, sign, value in (
         ("created", ">=", created_from),
         ("created", "<=", created_to),
