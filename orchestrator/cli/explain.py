@@ -43,6 +43,8 @@ def explain(
         record = asyncio.run(_ask(stack.settings, policy, path))
     if record is None:
         raise Refusal(f"The Hub knows no file {path}. `orchestrator hub GET /file/ --param path=...` shows a folder.")
+    if record.type == "directory":
+        raise Refusal(f"{path} is a folder: a policy decides about files. Name one of the files in it.")
     from workflows.matching import explain as explained
 
     found = explained(policy.select, _facts(record), round(moment.timestamp() * 1_000_000))
@@ -84,7 +86,7 @@ def _print(found: "Explanation", policy: str) -> None:
     decision = found.decision
     by = f" by rule {decision.rule}" if decision.rule else ""
     colour = {"selected": "green", "unknown": "yellow"}.get(decision.verdict, "cyan")
-    show.say(shown(found.path))
+    show.say(shown(found.path), whole=True)
     show.out().print(f"[{colour}]{_MEANING[decision.verdict]}{by}[/] [dim]({policy})[/]\n")
     for reason in found.exclude:
         _print_reason(reason, "exclude: ", 0)
@@ -97,8 +99,8 @@ def _print(found: "Explanation", policy: str) -> None:
 def _print_reason(reason: "Reason", title: str, depth: int, mark: str = "") -> None:
     colour, word = _TRUTH[reason.truth]
     show.out().print(f"[{colour}]{word}[/] {'  ' * depth}", end="")
-    value = f"  [it is {reason.value}]" if reason.value is not None and not reason.of else ""
-    show.say(f"{title}{reason.condition}{value}{mark}", style="bold" if mark else None)
+    value = f"  [it is {reason.value or 'empty'}]" if reason.value is not None and not reason.of else ""
+    show.say(f"{title}{reason.condition}{value}{mark}", style="bold" if mark else None, whole=True)
     for part in reason.of:
         _print_reason(part, "", depth + 1)
 

@@ -96,7 +96,7 @@ def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None
         show.say()
         for path, size in first:
             show.out().print(f"[dim]{'' if size is None else show.size(size):>10}[/]  ", end="")
-            show.say(shown(path))
+            show.say(shown(path), whole=True)
         if plan.files > len(first):
             show.note(f"{'':>10}  and {show.number(plan.files - len(first))} more (--files N)")
     if inventory.problems:

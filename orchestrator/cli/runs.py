@@ -131,7 +131,7 @@ def files(
         colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
         why = f" {row['reason']}" if row["reason"] else ""
         show.out().print(f"[{colour}]{row['outcome']}{why}[/]  [dim]{show.size(row['size'] or 0)}[/]  ", end="")
-        show.say(shown(row["path"]) + (f"  ({row['message']})" if row["message"] else ""))
+        show.say(shown(row["path"]) + (f"  ({row['message']})" if row["message"] else ""), whole=True)
         shown_rows += 1
     total = count_files(settings, name, outcome=outcome, reason=reason)
     if total > shown_rows:

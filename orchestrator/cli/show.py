@@ -32,14 +32,14 @@ def err() -> "Console":
     return Console(stderr=True, highlight=False)
 
 
-def say(text: str = "", style: str | None = None) -> None:
-    """Print a line of the answer."""
-    out().print(text, style=style, markup=False, soft_wrap=True)
+def say(text: str = "", style: str | None = None, *, whole: bool = False) -> None:
+    """Print a line of the answer; `whole` keeps it in one piece however long it is, so that it can be copied."""
+    out().print(text, style=style, markup=False, soft_wrap=whole or not out().is_terminal)
 
 
 def note(text: str, style: str | None = "dim") -> None:
     """Print a line about what goes on, apart from the answer."""
-    err().print(text, style=style, markup=False, soft_wrap=True)
+    err().print(text, style=style, markup=False, soft_wrap=not err().is_terminal)
 
 
 def document(value: Any) -> None:
