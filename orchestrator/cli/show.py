@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_PIPE_WIDTH = 240
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -21,7 +22,8 @@ def out() -> "Console":
     """The console of a command's answer: standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # In a pipe nobody looks at the width: names and digests stay in one piece.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 @cache
@@ -56,7 +58,9 @@ def grid(*columns: str, title: str | None = None) -> "Table":
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold", pad_edge=False)
     for column in columns:
         figures = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if figures else "left", no_wrap=figures)
+        table.add_column(
+            column.removeprefix(">"), justify="right" if figures else "left", no_wrap=figures, overflow="fold"
+        )
     return table
 
 
