@@ -21,6 +21,7 @@ from activities.settled import (
 )
 from activities.storage import Storage
 from workflows.payload import Payload
+from workflows.control import permanent_reasons
 from workflows.plan import OutcomeCounts
 from workflows.policy import Batch, Retry
 
@@ -118,7 +119,7 @@ def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:
         run=request.run,
         ended=request.round,
         manifest=request.manifest,
-        permanent=frozenset(request.retry.permanent),
+        permanent=permanent_reasons(request.retry),
         limits=None if request.retry.resubmit == "job" else limits,
     )
     if head is None:

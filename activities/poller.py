@@ -11,7 +11,7 @@ from activities.hub import jobs
 from activities.hub.client import Hub
 from activities.hub.jobs import JobState
 
-FASTEST = 0.2
+FASTEST = 0.1
 SLOWEST = 30.0
 AGE_SHARE = 0.05
 """A job is looked at again after this share of its age: the end is noticed at most 5% late."""

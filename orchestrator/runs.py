@@ -27,6 +27,9 @@ from workflows.run import Flight, Person, RunReport, RunRequest, RunState, RunSt
 from workflows.run_batches import RunBatches
 from workflows.run_policy import RunPolicy
 
+FAULTY_AFTER = 3
+"""A workflow task that was tried more often than this fails by itself, not for a lost worker."""
+
 
 class RunError(Exception):
     """What was asked of a run cannot be done; the text says why and what to do."""
@@ -207,7 +210,11 @@ def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
 
 
 async def _beats(client: Client, described: WorkflowExecutionDescription) -> list[dict[str, Any]]:
-    return [await _beat(client, pending) for pending in described.raw_description.pending_activities]
+    beats = [await _beat(client, pending) for pending in described.raw_description.pending_activities]
+    tries = described.raw_description.pending_workflow_task.attempt
+    if tries > FAULTY_AFTER:
+        beats.append({"trouble": f"a worker that can carry on: {described.id} failed {tries} times, its log says why"})
+    return beats
 
 
 async def _beat(client: Client, pending: Any) -> dict[str, Any]:

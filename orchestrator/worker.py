@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -26,6 +27,14 @@ from workflows.run_batches import RunBatches
 from workflows.run_policy import RunPolicy
 
 WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches)
+
+
+class Limits(TypedDict):
+    """What heavy work may take of this machine."""
+
+    memory_limit: int
+    temp_dir: Path
+
 
 HEARD_WITHIN = timedelta(seconds=2)
 """Heartbeats are passed on at least this often, so that a cancellation is heard in seconds."""
@@ -72,12 +81,12 @@ def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..
     storage = open_storage(settings.storage)
     audit = Audit(log)
     jobs = Jobs(hub, storage, audit, JobPoller(hub))
-    plans = Plans(storage, memory_limit=int(settings.selection_memory), temp_dir=settings.spill_dir)
-    outcomes = Outcomes(storage, memory_limit=int(settings.selection_memory), temp_dir=settings.spill_dir)
+    limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
+    plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
-        Inventories(hub, storage).take_inventory,
+        Inventories(hub, storage, **limits).take_inventory,
         plans.make_plan,
         jobs.submit_batch,
         jobs.watch_job,

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from workflows.plan import Plan
-from workflows.policy import Guards, RetryFailedFiles
+from workflows.plan import OutcomeCounts, Plan
+from workflows.policy import Guards, Retry, RetryFailedFiles
 
 
 def ladder_wait(ladder: RetryFailedFiles, tries: int) -> timedelta | None:
@@ -14,6 +14,18 @@ def ladder_wait(ladder: RetryFailedFiles, tries: int) -> timedelta | None:
     if tries >= ladder.attempts:
         return None
     return ladder.wait[min(tries - 1, len(ladder.wait) - 1)]
+
+
+def permanent_reasons(retry: Retry) -> frozenset[str]:
+    """Say which failures are never tried again: the policy's, and files that the Hub may still hold."""
+    return frozenset(retry.permanent) | {"aborted"}
+
+
+def without_retryable(counts: OutcomeCounts, retry: Retry) -> OutcomeCounts:
+    """Take out of the counts the failures that the next round tries again."""
+    permanent = permanent_reasons(retry)
+    failed = {reason: files for reason, files in counts.failed.items() if reason in permanent}
+    return counts.model_copy(update={"failed": failed})
 
 
 def breach(plan: Plan, guards: Guards, *, now_us: int) -> str | None:

@@ -140,6 +140,7 @@ class RunStatus(Payload):
     actor: str = ""
     reason: str = ""
     plan: Plan | None = None
+    inventory_problems: int = 0
     rounds: tuple[RoundRecord, ...] = ()
     counts: OutcomeCounts = OutcomeCounts()
     jobs: int = 0
@@ -159,6 +160,7 @@ class RunReport(Payload):
     policy: str
     state: RunState
     plan: Plan | None = None
+    inventory_problems: int = 0
     outcomes: OutcomeCounts = OutcomeCounts()
     outcomes_digest: str | None = None
     rounds: tuple[RoundRecord, ...] = ()

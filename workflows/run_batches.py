@@ -85,6 +85,8 @@ class RunBatches:
         """Give the slots that become free to the next segment."""
         while batches:
             await self._tell_run(len(self._flights))
+            if not batches:
+                break
             await workflow.wait(list(batches), return_when=asyncio.FIRST_COMPLETED)
         await workflow.wait_condition(workflow.all_handlers_finished)
 

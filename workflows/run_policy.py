@@ -9,12 +9,11 @@ from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.audit import Audit, AuditRecord
     from activities.inventory import Inventories, InventoryRef, InventoryRequest
     from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
-    from activities.selection import PlanRequest, Plans
-
-    from activities.audit import Audit, AuditRecord
     from activities.preflight import Preflight, PreflightRequest
+    from activities.selection import PlanRequest, Plans
     from workflows.control import breach, caps, ladder_wait
     from workflows.options import LONG_READ, PREFLIGHT, RECORD
     from workflows.plan import OutcomeCounts, Plan
@@ -121,7 +120,7 @@ class RunPolicy:
         if guards.on_exceed == "truncate" and breach(plan, guards, now_us=plan.inventory_taken_us):
             plan = await self._planned(*caps(plan, guards))
         self._plan = plan
-        await self._record("plan.made", **plan.model_dump(mode="json", exclude={"policy_digest"}))
+        await self._record("plan.made", **plan.model_dump(mode="json"), inventory_problems=self._problems())
 
     async def _meet_the_guards(self) -> None:
         plan = self._the_plan()
@@ -172,6 +171,7 @@ class RunPolicy:
             policy=self._policy.name,
             state=self._state,
             plan=self._plan,
+            inventory_problems=self._problems(),
             outcomes=self._outcomes or OutcomeCounts(),
             outcomes_digest=self._outcomes_digest,
             rounds=tuple(self._rounds),
@@ -199,6 +199,7 @@ class RunPolicy:
             actor=self._request.actor,
             reason=self._request.reason,
             plan=self._plan,
+            inventory_problems=self._problems(),
             rounds=tuple(self._rounds),
             counts=self._outcomes or self._segments.counts,
             jobs=self._segments.jobs,
@@ -332,6 +333,9 @@ class RunPolicy:
             cap_bytes=size,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
+
+    def _problems(self) -> int:
+        return self._inventory.problems if self._inventory else 0
 
     def _the_plan(self) -> Plan:
         assert self._plan is not None

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.control import without_retryable
     from workflows.options import SEGMENT, SEGMENT_BATCHES
     from workflows.plan import OutcomeCounts
     from workflows.policy import Policy
@@ -45,6 +46,7 @@ class Segments:
 
     async def run_round(self, record: RoundRecord) -> None:
         """Run all batches of a round, or as many as the steering lets begin; raises the first segment's failure."""
+        self.counts = without_retryable(self.counts, self._policy.retry)
         followed = []
         for first in range(0, record.batches, SEGMENT_BATCHES):
             await workflow.wait_condition(self._may_open)

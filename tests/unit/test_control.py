@@ -41,7 +41,9 @@ def test_a_single_attempt_has_no_ladder() -> None:
 
 
 def test_a_plan_within_its_guards_goes_on() -> None:
-    assert breach(a_plan(), guards(max_files=10, max_bytes="1000B", max_percent_of_scope="10%"), now_us=1_000_000) is None
+    assert (
+        breach(a_plan(), guards(max_files=10, max_bytes="1000B", max_percent_of_scope="10%"), now_us=1_000_000) is None
+    )
 
 
 def test_each_guard_names_both_numbers() -> None:
