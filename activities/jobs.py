@@ -20,9 +20,9 @@ from activities.settled import BatchOutcome, FileException, read_skips, settle_b
 from activities.settling import Ending, exceptions
 from activities.storage import Storage
 from activities.submission import Claim, Submission, micros
+from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
-from workflows.policy import Policy
 
 CANCEL_GRACE = timedelta(minutes=5)
 """How long the Hub may take to end a job that it was told to cancel."""
@@ -37,7 +37,7 @@ class SubmitBatch(Payload):
     round: int
     manifest: str
     batch: int
-    policy: Policy
+    order: JobOrder
     intended_us: int
 
 
@@ -58,7 +58,7 @@ class WatchJob(Payload):
     batch: int
     job: int
     submitted_us: int
-    policy: Policy
+    order: JobOrder
 
 
 class JobResult(Payload):
@@ -114,8 +114,8 @@ class Jobs:
                 self.hub,
                 self.audit,
                 _claim(request, batch),
-                _hub_request(request.policy, paths),
-                again=batch.job if request.policy.retry.resubmit == "job" else None,
+                _hub_request(request.order, paths),
+                again=batch.job if request.order.resubmit else None,
             )
             waits.append(submission)
             try:
@@ -132,7 +132,7 @@ class Jobs:
         watch = _resumed(request)
         async with (
             beating(lambda: watch[0]),
-            self.poller.follow(request.policy.site, request.job, request.submitted_us) as watched,
+            self.poller.follow(request.order.site, request.job, request.submitted_us) as watched,
         ):
             ending = await self._follow(request, watched, watch)
             return await self._settle(request, watched, ending)
@@ -149,12 +149,11 @@ class Jobs:
 
     async def _recheck(self, request: SubmitBatch, batch: Batch) -> list[FileException]:
         """Decide once what is left out, so that every further attempt looks for the same set of paths."""
-        recheck = request.policy.run.recheck
-        if recheck is None or request.policy.select.source.discovery is not None:
+        if not request.order.compare:
             return []
         decided = await self._skips(request)
         if decided is None:
-            decided = await changed(self.hub, request.policy, batch)
+            decided = await changed(self.hub, request.order, batch)
             await asyncio.to_thread(write_skips, self.storage, request.run, request.round, request.batch, decided)
         if decided:
             body = {"round": request.round, "batch": request.batch, "reasons": {"changed": len(decided)}}
@@ -184,8 +183,8 @@ class Jobs:
     # Watching.
 
     async def _follow(self, request: WatchJob, watched: Watched, watch: list[Watch]) -> Ending:
-        run = request.policy.run
-        deadline_us = request.submitted_us + _us(run.job_timeout)
+        order = request.order
+        deadline_us = request.submitted_us + _us(order.job_timeout)
         while True:
             await watched.wait(1.0)
             await self._ask_progress(request, watched, watch[0])
@@ -198,15 +197,15 @@ class Jobs:
                 if now - watch[0].cancelled_us > _us(CANCEL_GRACE):
                     return Ending("failed", "aborted", f"job {request.job} did not end after it was cancelled")
             elif now > deadline_us:
-                why = f"job {request.job} lasted longer than run.job_timeout ({run.job_timeout})"
+                why = f"job {request.job} lasted longer than run.job_timeout ({order.job_timeout})"
                 watch[0] = await self._give_up(request, watch[0], why)
-            elif run.stall_after and not _is_paused(watched) and now - watch[0].moved_us > _us(run.stall_after):
-                why = f"job {request.job} made no progress for {run.stall_after} (run.stall_after)"
+            elif order.stall_after and not _is_paused(watched) and now - watch[0].moved_us > _us(order.stall_after):
+                why = f"job {request.job} made no progress for {order.stall_after} (run.stall_after)"
                 watch[0] = await self._give_up(request, watch[0], why)
 
     async def _ask_progress(self, request: WatchJob, watched: Watched, watch: Watch) -> None:
         """Ask for the progress of a job that the list shows without one, a few times within `stall_after`."""
-        state, stall = watched.state, request.policy.run.stall_after
+        state, stall = watched.state, request.order.stall_after
         if state is None or state.final or state.progress is not None or stall is None:
             return
         if micros() - watch.moved_us < min(_us(stall) / 4, PROGRESS_EVERY_US):
@@ -217,7 +216,7 @@ class Jobs:
             watched.trouble = str(error)
 
     async def _give_up(self, request: WatchJob, watch: Watch, why: str) -> Watch:
-        cancel = CancelJobs(run=request.run, site=request.policy.site, jobs=(request.job,), actor="engine", why=why)
+        cancel = CancelJobs(run=request.run, site=request.order.site, jobs=(request.job,), actor="engine", why=why)
         try:
             await self._cancel_one(cancel, request.job)
         except Retryable as error:
@@ -229,13 +228,13 @@ class Jobs:
         batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
         sent = _sent(batch, await self._skips(request) or [])
         try:
-            found = await exceptions(self.hub, request.job, sent, request.policy, ending)
+            found = await exceptions(self.hub, request.job, sent, request.order, ending)
         except HubError as error:
             raise as_application_error(error) from error
         state = watched.state.word if watched.state else "UNKNOWN"
         counts = await self._write_outcome(request, batch, found, request.job)
         body = {
-            "site": request.policy.site,
+            "site": request.order.site,
             "job": request.job,
             "round": request.round,
             "batch": request.batch,
@@ -277,14 +276,14 @@ class Jobs:
         )
 
 
-def _hub_request(policy: Policy, paths: list[str]) -> SubmitRequest:
+def _hub_request(order: JobOrder, paths: list[str]) -> SubmitRequest:
     return SubmitRequest(
-        site=policy.site,
-        workflow=policy.run.workflow,
+        site=order.site,
+        workflow=order.workflow,
         paths=tuple(paths),
-        discovery=policy.select.source.discovery,
-        queue=policy.run.queue,
-        fields=policy.run.fields,
+        discovery=order.discovery,
+        queue=order.queue,
+        fields=order.fields,
     )
 
 

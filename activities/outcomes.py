@@ -20,8 +20,8 @@ from activities.settled import (
     write_skips,
 )
 from activities.storage import Storage
-from workflows.payload import Payload
 from workflows.control import permanent_reasons
+from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
 from workflows.policy import Batch, Retry
 

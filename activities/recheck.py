@@ -5,21 +5,18 @@ from activities.hub.client import Hub
 from activities.hub.files import FileRecord
 from activities.manifests import Batch
 from activities.settled import FileException
-from workflows.policy import Policy
+from workflows.order import JobOrder
 
 
-async def changed(hub: Hub, policy: Policy, batch: Batch) -> list[FileException]:
-    """List the files that are gone or differ in an attribute that `run.recheck.compare` names.
+async def changed(hub: Hub, order: JobOrder, batch: Batch) -> list[FileException]:
+    """List the files that are gone or differ in an attribute that the order compares.
 
     An attribute that the plan did not know cannot differ.
     """
-    recheck = policy.run.recheck
-    if recheck is None:
-        return []
-    now = await files.stat_many(hub, policy.site, batch.paths)
+    now = await files.stat_many(hub, order.site, batch.paths)
     found = []
     for index, path in enumerate(batch.paths):
-        why = _difference(recheck.compare, now.get(path), batch.sizes[index], batch.modified_us[index])
+        why = _difference(order.compare, now.get(path), batch.sizes[index], batch.modified_us[index])
         if why:
             found.append(FileException(batch.ordinals[index], "skipped", "changed", why))
     return found

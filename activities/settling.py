@@ -10,7 +10,7 @@ from activities.hub.jobstats import PathOutcome
 from activities.manifests import Batch
 from activities.settled import FileException
 from workflows.names import to_text
-from workflows.policy import Policy
+from workflows.order import JobOrder
 
 REASONS = {
     "permission_denied": ("permission", "eacces", "eperm", "denied", "forbidden"),
@@ -40,9 +40,9 @@ class Ending:
     succeeded: bool = False
 
 
-async def exceptions(hub: Hub, job: int, batch: Batch, policy: Policy, ending: Ending) -> list[FileException]:
+async def exceptions(hub: Hub, job: int, batch: Batch, order: JobOrder, ending: Ending) -> list[FileException]:
     """List the files of a batch that did not end `done`."""
-    if policy.select.source.discovery is not None:
+    if order.discovery is not None:
         return await _of_roots(hub, job, batch, ending)
     ordinals = dict(zip(batch.paths, batch.ordinals, strict=True))
     said = await _said(hub, job, ordinals)
@@ -52,10 +52,10 @@ async def exceptions(hub: Hub, job: int, batch: Batch, policy: Policy, ending: E
         for path in batch.paths
         if path not in said
     ]
-    if policy.run.verify == "status":
+    if order.verify:
         settled = {one.ordinal for one in found}
         done = [path for path in batch.paths if ordinals[path] not in settled]
-        found += await _not_where_expected(hub, policy, done, ordinals)
+        found += await _not_where_expected(hub, order, done, ordinals)
     return sorted(found)
 
 
@@ -119,13 +119,13 @@ def _root_of(path: str, roots: Mapping[str, int]) -> str | None:
 
 
 async def _not_where_expected(
-    hub: Hub, policy: Policy, done: list[str], ordinals: Mapping[str, int]
+    hub: Hub, order: JobOrder, done: list[str], ordinals: Mapping[str, int]
 ) -> list[FileException]:
-    expected = EXPECTED.get(policy.run.workflow)
+    expected = EXPECTED.get(order.workflow)
     if expected is None or not done:
         return []
     found = []
-    for path, record in (await files.stat_many(hub, policy.site, done)).items():
+    for path, record in (await files.stat_many(hub, order.site, done)).items():
         status = record.status if record is not None else "gone"
         if status not in expected:
             message = f"the Hub reported success, but the file is {status or 'in an unknown state'}"

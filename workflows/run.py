@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.policy import Policy
@@ -77,7 +78,7 @@ class Segment(Payload):
     """
 
     run: str
-    policy: Policy
+    order: JobOrder
     round: int
     manifest: str
     first: int

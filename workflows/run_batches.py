@@ -111,7 +111,7 @@ class RunBatches:
             round=self._segment.round,
             manifest=self._segment.manifest,
             batch=batch,
-            policy=self._segment.policy,
+            order=self._segment.order,
             intended_us=_micros(),
         )
         handle = workflow.start_activity_method(Jobs.submit_batch, request, **SUBMIT)
@@ -128,7 +128,6 @@ class RunBatches:
     async def _watch(self, batch: int, submitted: SubmittedBatch, job: int) -> None:
         self._jobs += 1
         self._flights[batch] = self._flights[batch].model_copy(update={"job": job})
-        run = self._segment.policy.run
         if self._steering.stop:
             await self._cancel([job], self._steering.stop)
         result: JobResult = await workflow.execute_activity_method(
@@ -140,9 +139,9 @@ class RunBatches:
                 batch=batch,
                 job=job,
                 submitted_us=submitted.submitted_us,
-                policy=self._segment.policy,
+                order=self._segment.order,
             ),
-            **watching(run.job_timeout),
+            **watching(self._segment.order.job_timeout),
         )
         self._count(result.counts)
 
@@ -157,7 +156,7 @@ class RunBatches:
 
     async def _cancel(self, jobs: list[int], stop: Stop) -> None:
         request = CancelJobs(
-            run=self._segment.run, site=self._segment.policy.site, jobs=tuple(jobs), actor=stop.by, why=stop.why
+            run=self._segment.run, site=self._segment.order.site, jobs=tuple(jobs), actor=stop.by, why=stop.why
         )
         await workflow.execute_activity_method(Jobs.cancel_jobs, request, **CANCEL_JOBS)
 

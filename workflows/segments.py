@@ -10,6 +10,7 @@ from temporalio.exceptions import ChildWorkflowError, FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.control import without_retryable
     from workflows.options import SEGMENT, SEGMENT_BATCHES
+    from workflows.order import order_of
     from workflows.plan import OutcomeCounts
     from workflows.policy import Policy
     from workflows.run import RoundRecord, RunState, Segment, SegmentReport, Steering, Stop
@@ -36,7 +37,8 @@ class Segments:
         self.jobs = 0
         self.failure: ChildWorkflowError | None = None
         self._run = run
-        self._policy = policy
+        self._retry = policy.retry
+        self._order = order_of(policy)
         self._open: dict[str, OpenSegment] = {}
 
     @property
@@ -46,7 +48,7 @@ class Segments:
 
     async def run_round(self, record: RoundRecord) -> None:
         """Run all batches of a round, or as many as the steering lets begin; raises the first segment's failure."""
-        self.counts = without_retryable(self.counts, self._policy.retry)
+        self.counts = without_retryable(self.counts, self._retry)
         followed = []
         for first in range(0, record.batches, SEGMENT_BATCHES):
             await workflow.wait_condition(self._may_open)
@@ -85,7 +87,7 @@ class Segments:
         steering = self._steering_now()
         segment = Segment(
             run=self._run,
-            policy=self._policy,
+            order=self._order,
             round=record.number,
             manifest=record.manifest,
             first=first,
