@@ -27,6 +27,9 @@ from workflows.run import Flight, Person, RunReport, RunRequest, RunState, RunSt
 from workflows.run_batches import RunBatches
 from workflows.run_policy import RunPolicy
 
+LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
+"""A run that went on with a fresh history counts once."""
+
 FAULTY_AFTER = 3
 """A workflow task that was tried more often than this fails by itself, not for a lost worker."""
 
@@ -71,7 +74,8 @@ async def start_run(
             f"policy {policy.name} already runs as {open_run}: "
             f"watch it with 'orchestrator runs watch {open_run}', or cancel it first"
         )
-    run = new_run_name(policy.name, datetime.now(UTC))
+    now = datetime.now(UTC)
+    run = new_run_name(policy.name, now)
     request = RunRequest(
         run=run,
         policy=policy,
@@ -84,7 +88,13 @@ async def start_run(
         request,
         id=run,
         task_queue=settings.task_queue,
-        memo={"policy": policy.name, "actor": actor, "reason": reason, "state": str(RunState.RUNNING)},
+        memo={
+            "policy": policy.name,
+            "actor": actor,
+            "reason": reason,
+            "state": str(RunState.RUNNING),
+            "started": now.isoformat(),
+        },
         static_summary=f"{policy.name}: {reason}"[:200],
     )
     return run
@@ -142,7 +152,7 @@ async def run_report(client: Client, run: str) -> RunReport:
 async def list_runs(client: Client, *, policy: str | None = None, limit: int = 50) -> list[RunSummary]:
     """Give the newest runs, first the newest."""
     found = []
-    async for execution in client.list_workflows("WorkflowType = 'RunPolicy'", limit=limit if policy is None else None):
+    async for execution in client.list_workflows(LATEST_RUNS, limit=limit if policy is None else None):
         summary = await _summary(execution)
         if policy is None or summary.policy == policy:
             found.append(summary)
@@ -260,7 +270,7 @@ async def _summary(execution: WorkflowExecution) -> RunSummary:
         state=str(RunState.FAILED) if closed_without_word else state,
         actor=str(memo.get("actor", "")),
         reason=str(memo.get("reason", "")),
-        started=execution.start_time,
+        started=datetime.fromisoformat(memo["started"]) if "started" in memo else execution.start_time,
         finished=execution.close_time,
     )
 

@@ -66,8 +66,11 @@ CANCEL_JOBS: ActivityOptions = {
 
 SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 
-SEGMENT_BATCHES = 400
-"""Batches in one segment: at about 20 events a batch its history stays below 10,000."""
+SEGMENT_BATCHES = 500
+"""Batches in one segment: at no more than 12 events a batch its history stays below 10,000."""
+
+HANDOVERS = 8
+"""In how many steps a segment that drains hands its slots to the next; each costs the run a few events."""
 
 WATCH_MARGIN = timedelta(hours=2)
 """What a watch may last beyond the job's own limit: cancelling a late job, and an outage of the Hub at its end."""

@@ -38,16 +38,6 @@ class Phase(StrEnum):
     OVER = "over"
 
 
-class RunRequest(Payload):
-    """One execution of a policy: the whole policy as it was when somebody asked, who asked and why."""
-
-    run: str
-    policy: Policy
-    actor: str
-    reason: str
-    as_of_us: int | None = None
-
-
 class Person(Payload):
     """Who steers a run, and why; both go to the audit."""
 
@@ -69,6 +59,40 @@ class Steering(Payload):
     slots: int
     paused_by: str | None = None
     stop: Stop | None = None
+
+
+class RoundRecord(Payload):
+    """One pass over files: the first over the whole plan, each later one over what failed and may be tried again."""
+
+    number: int
+    manifest: str
+    files: int
+    batches: int
+
+
+class SoFar(Payload):
+    """What a run hands to itself when it goes on with a fresh history, at the end of a segment."""
+
+    plan: Plan
+    inventory_problems: int
+    rounds: tuple[RoundRecord, ...]
+    next_batch: int
+    counts: OutcomeCounts
+    jobs: int
+    steering: Steering
+    started: datetime
+    work_started: datetime
+
+
+class RunRequest(Payload):
+    """One execution of a policy: the whole policy as it was when somebody asked, who asked and why."""
+
+    run: str
+    policy: Policy
+    actor: str
+    reason: str
+    as_of_us: int | None = None
+    so_far: SoFar | None = None
 
 
 class Segment(Payload):
@@ -119,15 +143,6 @@ class SegmentReport(Payload):
     jobs: int = 0
     counts: OutcomeCounts = OutcomeCounts()
     stop: Stop | None = None
-
-
-class RoundRecord(Payload):
-    """One pass over files: the first over the whole plan, each later one over what failed and may be tried again."""
-
-    number: int
-    manifest: str
-    files: int
-    batches: int
 
 
 class RunStatus(Payload):

@@ -1,6 +1,7 @@
 """One segment of a run: a window of batches in flight, each submitted once and watched to its end."""
 
 import asyncio
+import functools
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
@@ -15,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
         SubmittedBatch,
         WatchJob,
     )
-    from workflows.options import CANCEL_JOBS, SUBMIT, watching
+    from workflows.options import CANCEL_JOBS, HANDOVERS, SUBMIT, watching
     from workflows.plan import OutcomeCounts
     from workflows.run import Draining, Flight, Segment, SegmentReport, SegmentStatus, Steering, Stop
     from workflows.steering import SEGMENT_DRAINS, STEER
@@ -82,12 +83,12 @@ class RunBatches:
         task.add_done_callback(batches.remove)
 
     async def _drain(self, batches: list[asyncio.Task[None]]) -> None:
-        """Give the slots that become free to the next segment."""
+        """Give the slots that become free to the next segment, a few at a time."""
+        handful = max(1, self._steering.slots // HANDOVERS)
         while batches:
             await self._tell_run(len(self._flights))
-            if not batches:
-                break
-            await workflow.wait(list(batches), return_when=asyncio.FIRST_COMPLETED)
+            least = max(0, len(batches) - handful)
+            await workflow.wait_condition(functools.partial(_shrunk_to, batches, least))
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _run_batch(self, batch: int) -> None:
@@ -173,6 +174,10 @@ class RunBatches:
     def _count(self, counts: OutcomeCounts) -> None:
         self._counts = self._counts.plus(counts)
         self._ended += 1
+
+
+def _shrunk_to(batches: list[asyncio.Task[None]], least: int) -> bool:
+    return len(batches) <= least
 
 
 def _micros() -> int:

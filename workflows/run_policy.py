@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         RunRequest,
         RunState,
         RunStatus,
+        SoFar,
         Stop,
     )
     from workflows.segments import Segments
@@ -53,10 +54,12 @@ class RunPolicy:
         self._policy = request.policy
         self._state = RunState.RUNNING
         self._phase = Phase.PREFLIGHT
+        self._problems = 0
         self._segments = Segments(request.run, request.policy)
         self._inventory: InventoryRef | None = None
         self._plan: Plan | None = None
         self._rounds: list[RoundRecord] = []
+        self._next_batch = 0
         self._outcomes: OutcomeCounts | None = None
         self._outcomes_digest: str | None = None
         self._trouble: str | None = None
@@ -64,6 +67,8 @@ class RunPolicy:
         self._started = workflow.now()
         self._work_started: datetime | None = None
         self._finished: datetime | None = None
+        if request.so_far is not None:
+            self._go_on(request.so_far)
 
     @workflow.run
     async def run(self, request: RunRequest) -> RunReport:
@@ -76,13 +81,10 @@ class RunPolicy:
             return await story
 
     async def _story(self) -> RunReport:
-        await self._record("run.started", actor=self._request.actor, **self._why_it_runs())
         deadline = asyncio.create_task(self._keep_deadline())
         try:
-            await self._check_the_hub()
-            await self._list_the_namespace()
-            await self._make_the_plan()
-            await self._meet_the_guards()
+            if self._request.so_far is None:
+                await self._prepare()
             await self._work_in_rounds()
         except Stopped:
             pass
@@ -95,6 +97,13 @@ class RunPolicy:
         return await self._end()
 
     # The story's sentences, in order.
+
+    async def _prepare(self) -> None:
+        await self._record("run.started", actor=self._request.actor, **self._why_it_runs())
+        await self._check_the_hub()
+        await self._list_the_namespace()
+        await self._make_the_plan()
+        await self._meet_the_guards()
 
     async def _check_the_hub(self) -> None:
         run = self._policy.run
@@ -112,6 +121,7 @@ class RunPolicy:
         self._inventory = await self._unless_stopped(
             workflow.start_activity_method(Inventories.take_inventory, request, **LONG_READ)
         )
+        self._problems = self._inventory.problems
 
     async def _make_the_plan(self) -> None:
         self._phase = Phase.PLAN
@@ -120,7 +130,7 @@ class RunPolicy:
         if guards.on_exceed == "truncate" and breach(plan, guards, now_us=plan.inventory_taken_us):
             plan = await self._planned(*caps(plan, guards))
         self._plan = plan
-        await self._record("plan.made", **plan.model_dump(mode="json"), inventory_problems=self._problems())
+        await self._record("plan.made", **plan.model_dump(mode="json"), inventory_problems=self._problems)
 
     async def _meet_the_guards(self) -> None:
         plan = self._the_plan()
@@ -130,20 +140,25 @@ class RunPolicy:
             raise Refused(why)
 
     async def _work_in_rounds(self) -> None:
-        plan = self._the_plan()
-        self._phase, self._work_started = Phase.WORK, workflow.now()
-        pending = RoundRecord(number=1, manifest=plan.manifest, files=plan.files, batches=plan.batches)
-        while pending.files:
-            await self._run_round(pending)
-            wait = ladder_wait(self._policy.retry.failed_files, pending.number)
+        self._phase = Phase.WORK
+        self._work_started = self._work_started or workflow.now()
+        if not self._rounds:
+            plan = self._the_plan()
+            await self._open_round(
+                RoundRecord(number=1, manifest=plan.manifest, files=plan.files, batches=plan.batches)
+            )
+        while self._rounds[-1].files:
+            await self._run_round(self._rounds[-1])
+            wait = ladder_wait(self._policy.retry.failed_files, self._rounds[-1].number)
             if wait is None:
                 return
-            ref = await self._failed_ones(pending)
-            pending = RoundRecord(
-                number=pending.number + 1, manifest=ref.manifest, files=ref.files, batches=ref.batches
+            failed = await self._failed_ones(self._rounds[-1])
+            if not failed.files:
+                return
+            await self._sleep(wait)
+            await self._open_round(
+                RoundRecord(number=failed.round, manifest=failed.manifest, files=failed.files, batches=failed.batches)
             )
-            if pending.files:
-                await self._sleep(wait)
 
     async def _account_for_every_file(self) -> None:
         self._phase = Phase.REPORT
@@ -171,7 +186,7 @@ class RunPolicy:
             policy=self._policy.name,
             state=self._state,
             plan=self._plan,
-            inventory_problems=self._problems(),
+            inventory_problems=self._problems,
             outcomes=self._outcomes or OutcomeCounts(),
             outcomes_digest=self._outcomes_digest,
             rounds=tuple(self._rounds),
@@ -199,7 +214,7 @@ class RunPolicy:
             actor=self._request.actor,
             reason=self._request.reason,
             plan=self._plan,
-            inventory_problems=self._problems(),
+            inventory_problems=self._problems,
             rounds=tuple(self._rounds),
             counts=self._outcomes or self._segments.counts,
             jobs=self._segments.jobs,
@@ -254,11 +269,40 @@ class RunPolicy:
 
     # Rounds.
 
-    async def _run_round(self, record: RoundRecord) -> None:
+    async def _open_round(self, record: RoundRecord) -> None:
         self._rounds.append(record)
+        self._next_batch = 0
+        self._segments.begin_again()
         await self._record("round.started", **record.model_dump(mode="json"))
-        await self._segments.run_round(record)
+
+    async def _run_round(self, record: RoundRecord) -> None:
+        left = await self._segments.run_round(record, self._next_batch)
         self._raise_if_stopped()
+        if left is not None:
+            self._next_batch = left
+            await self._continue_with_a_fresh_history()
+
+    async def _continue_with_a_fresh_history(self) -> NoReturn:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        assert self._plan is not None and self._work_started is not None
+        so_far = SoFar(
+            plan=self._plan,
+            inventory_problems=self._problems,
+            rounds=tuple(self._rounds),
+            next_batch=self._next_batch,
+            counts=self._segments.counts,
+            jobs=self._segments.jobs,
+            steering=self._segments.steering,
+            started=self._started,
+            work_started=self._work_started,
+        )
+        workflow.continue_as_new(self._request.model_copy(update={"so_far": so_far}))
+
+    def _go_on(self, so_far: SoFar) -> None:
+        self._plan, self._problems = so_far.plan, so_far.inventory_problems
+        self._rounds, self._next_batch = list(so_far.rounds), so_far.next_batch
+        self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering)
+        self._started, self._work_started = so_far.started, so_far.work_started
 
     async def _failed_ones(self, record: RoundRecord) -> RoundRef:
         request = NextRound(
@@ -277,7 +321,7 @@ class RunPolicy:
         limit = self._policy.run.deadline
         if limit is None:
             return
-        await asyncio.sleep(limit.total_seconds())
+        await asyncio.sleep(max(0.0, (self._started + limit - workflow.now()).total_seconds()))
         await self._stop(Stop(why=f"run.deadline ({limit}) passed", by="engine", state=RunState.FAILED))
 
     async def _stop(self, stop: Stop, reason: str = "") -> None:
@@ -333,9 +377,6 @@ class RunPolicy:
             cap_bytes=size,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
-
-    def _problems(self) -> int:
-        return self._inventory.problems if self._inventory else 0
 
     def _the_plan(self) -> Plan:
         assert self._plan is not None

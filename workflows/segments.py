@@ -46,19 +46,32 @@ class Segments:
         """Ids of the segments that run now."""
         return tuple(self._open)
 
-    async def run_round(self, record: RoundRecord) -> None:
-        """Run all batches of a round, or as many as the steering lets begin; raises the first segment's failure."""
-        self.counts = without_retryable(self.counts, self._retry)
+    async def run_round(self, record: RoundRecord, first: int) -> int | None:
+        """Run a round from a batch on; raises the first segment's failure.
+
+        Gives the next batch when the history has become long and the run shall go on with a fresh one, None when the
+        round is over or the steering lets nothing more begin.
+        """
         followed = []
-        for first in range(0, record.batches, SEGMENT_BATCHES):
+        while first < record.batches:
             await workflow.wait_condition(self._may_open)
-            if self.steering.stop:
+            if self.steering.stop or workflow.info().is_continue_as_new_suggested():
                 break
             followed.append(asyncio.create_task(await self._start(record, first)))
+            first += SEGMENT_BATCHES
         for follow in followed:
             await follow
         if self.failure is not None:
             raise self.failure
+        return first if first < record.batches and not self.steering.stop else None
+
+    def begin_again(self) -> None:
+        """Take the failures that the next round tries again out of the counts."""
+        self.counts = without_retryable(self.counts, self._retry)
+
+    def go_on(self, counts: OutcomeCounts, jobs: int, steering: Steering) -> None:
+        """Take over what held at the end of the history before."""
+        self.counts, self.jobs, self.steering = counts, jobs, steering
 
     async def steer(self, **changes: Any) -> None:
         """Change what holds, and tell every open segment that does not know it yet."""
@@ -116,6 +129,8 @@ class Segments:
     async def _tell(self) -> None:
         for segment in list(self._open.values()):
             steering = self._steering_now()
+            if segment.draining is not None:
+                steering = steering.model_copy(update={"slots": segment.told.slots})
             if segment.told == steering:
                 continue
             segment.told = steering
