@@ -6,9 +6,11 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from temporalio.exceptions import ApplicationError
 
@@ -102,8 +104,10 @@ def _pages(file: Path) -> Iterator[list[FileRecord]]:
             if len(page) >= _PAGE:
                 yield page
                 page = []
-    except (OSError, csv.Error, UnicodeError) as error:
-        raise BadList(f"{file.name}: {error}") from error
+    except OSError as error:  # A run tells its innermost cause, and that must be ours: it names the file.
+        raise _bad(file, f"cannot be read: {error.strerror or error}") from None
+    except (csv.Error, UnicodeError, pa.ArrowException) as error:
+        raise _bad(file, f"is not what its name says: {error}") from None
     if page:
         yield page
 
@@ -145,7 +149,7 @@ def _json(file: Path, line: bytes) -> Any:
     try:
         return json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise BadList(f"{file.name}: a line is not JSON: {error}") from error
+        raise _bad(file, f"a line is not JSON: {error}") from None
 
 
 _AS_HUB = {"accessed": "atime", "modified": "mtime", "changed": "ctime"}
@@ -159,13 +163,21 @@ def _record(file: Path, number: int, row: Any) -> FileRecord:
         for key in _AS_HUB.values():
             if isinstance(row.get(key), int) and file.suffix.lower() == ".parquet":
                 row[key] = row[key] / 1_000_000
+            elif isinstance(row.get(key), datetime):
+                row[key] = row[key].isoformat()
         if isinstance(row.get("metadata"), str):
             row["metadata"] = _json(file, row["metadata"].encode("utf-8", "surrogateescape"))
     path = row.get("path") if isinstance(row, dict) else row
     if not isinstance(path, str) or not path.startswith("/"):
-        raise BadList(f"{file.name}: entry {number} has no path that starts with `/`: {shown(str(path))[:200]}")
+        raise _bad(file, f"entry {number} has no path that starts with `/`: {shown(str(path))[:200]}")
     problems: list[str] = []
     record = from_object(row if isinstance(row, dict) else path, "/", problems.append)
     if record is None:
-        raise BadList(f"{file.name}: entry {number}: {'; '.join(problems) or 'it is marked as deleted'}")
+        raise _bad(file, f"entry {number}: {'; '.join(problems) or 'it is marked as deleted'}")
     return record
+
+
+def _bad(file: Path, what: str) -> BadList:
+    """Say where a relative name was looked for: a worker may stand in another folder than the person who wrote it."""
+    looked_up = "" if file.is_absolute() else f" (looked up as {shown(str(file.absolute()))})"
+    return BadList(f"the list {shown(str(file))}{looked_up}: {what}")

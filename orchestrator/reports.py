@@ -38,6 +38,7 @@ def document(report: RunReport, jobs: list[dict[str, Any]]) -> dict[str, Any]:
         "plan": None
         if plan is None
         else {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},
+        "passed_over": {} if plan is None else plan.passed_over,
         "outcomes": outcomes(report.outcomes),
         "jobs": jobs,
         "started": _stamp(report.started),

@@ -1,6 +1,7 @@
 """How a command ends: its exit code, and what it tells a person when something is in the way."""
 
 import json
+import re
 import sys
 from enum import IntEnum
 from typing import Any
@@ -30,7 +31,7 @@ def told(error: BaseException) -> tuple[Ending, str]:
         return error.ending, str(error)
     for kind, ending, hint in _known():
         if isinstance(error, kind):
-            text = str(error).strip() or type(error).__name__
+            text = plain(str(error)).strip() or type(error).__name__
             return ending, f"{text}{f' {hint}' if hint else ''}"
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
@@ -38,6 +39,14 @@ def told(error: BaseException) -> tuple[Ending, str]:
     if isinstance(error, json.JSONDecodeError):
         return Ending.BAD_INPUT, f"not JSON: {error}"
     return Ending.ENDED_BADLY, f"unexpected {type(error).__name__}: {error}\nORCHESTRATOR_DEBUG=1 shows where."
+
+
+def plain(text: str) -> str:
+    """The message without the name of its class, which Temporal writes before it."""
+    return _CLASS.sub("", text, count=1)
+
+
+_CLASS = re.compile(r"^[A-Z][A-Za-z]+: ")
 
 
 def _known() -> list[tuple[type[BaseException], Ending, str]]:
@@ -49,6 +58,8 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.temporal", "TemporalUnreachable", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),
         ("orchestrator.runs", "RunError", Ending.BAD_INPUT, ""),
         ("orchestrator.outcome_files", "NoOutcomes", Ending.BAD_INPUT, ""),
+        ("activities.sources", "BadList", Ending.BAD_INPUT, ""),
+        ("activities.selection", "UnknownAttributes", Ending.BAD_INPUT, ""),
         ("activities.ledger.records", "AuditUnavailable", Ending.UNREACHABLE, ""),
         ("activities.ledger.records", "AuditError", Ending.ENDED_BADLY, ""),
         ("temporalio.service", "RPCError", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),

@@ -20,7 +20,7 @@ _MEANING = {
     "kept": "stays: a rule keeps it",
     "stays": "stays: no rule matches it",
     "excluded": "is excluded",
-    "unknown": "is not decided: the Hub does not tell what a rule needs",
+    "unknown": "is not decided: the Hub does not tell what the policy needs",
 }
 
 
@@ -52,6 +52,12 @@ def explain(
         show.document(_plain(found, policy.name, show.stamp(moment)))
     else:
         _print(found, policy.name)
+        if policy.select.source.manifest is not None:
+            show.say(
+                f"\nJudged by what the Hub says of this file. A run goes by the list {policy.select.source.manifest} "
+                "alone: whether the file is in it, and what it says; all else is unknown there.",
+                style="yellow",
+            )
 
 
 async def _ask(settings: "Settings", policy: "Policy", path: str) -> "FileRecord | None":
@@ -112,6 +118,7 @@ def _plain(found: "Explanation", policy: str, as_of: str | None) -> dict[str, An
         "path": found.path,
         "policy": policy,
         "as_of": as_of,
+        "attributes_from": "hub",
         "verdict": found.decision.verdict,
         "rule": found.decision.rule,
         "exclude": [asdict(reason) for reason in found.exclude],

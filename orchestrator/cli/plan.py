@@ -42,10 +42,13 @@ def plan(
             tell = (lambda line: status.update(line)) if status is not None else (lambda line: None)
             found = asyncio.run(preview(stack.settings, policy, as_of=moment, tell=tell))
         first = first_files(settings, found.plan, files)
+        from orchestrator.unknowns import passed_over_line
+
+        unknown = passed_over_line(settings, found.plan)
     if as_json:
         show.document(_document(found, policy, first))
     else:
-        _print(found, policy, first)
+        _print(found, policy, first, unknown)
     if found.refused_by is not None:
         raise typer.Exit(Ending.ENDED_BADLY)
 
@@ -71,7 +74,7 @@ def _document(found: "Preview", policy: "Policy", first: list[tuple[str, int | N
     }
 
 
-def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None]]) -> None:
+def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None]], unknown: str | None) -> None:
     from workflows.names import shown
 
     plan, inventory = found.plan, found.inventory
@@ -92,6 +95,10 @@ def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None
             "Digest": plan.digest,
         }
     )
+    if unknown is not None:
+        show.say(f"\n{unknown}", style="yellow")
+    if not plan.files:
+        show.say("\nNo file is selected: a run would do nothing.", style="yellow")
     if first:
         show.say()
         for path, size in first:

@@ -8,11 +8,12 @@ import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.arguments import AsOfOption, JsonOption, PolicyArgument, ReasonOption, read_policy, read_time
-from orchestrator.cli.endings import Ending, Refusal
+from orchestrator.cli.endings import Ending, Refusal, plain
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from orchestrator.settings import Settings
     from orchestrator.stack import Stack
     from workflows.run import RunReport
 
@@ -124,18 +125,29 @@ def finish(stack: "Stack", report: "RunReport", *, as_json: bool) -> None:
     if as_json:
         show.document(reports.document(report, reports.jobs_of(stack.settings, report.run)))
     else:
-        print_report(report)
+        print_report(report, missed(stack.settings, report))
     if report.state != "succeeded":
         raise typer.Exit(Ending.ENDED_BADLY)
 
 
-def print_report(report: "RunReport") -> None:
+def missed(settings: "Settings", report: "RunReport") -> str | None:
+    """Say which attributes were missing, when files were passed over for it."""
+    from orchestrator.unknowns import passed_over_line
+
+    return None if report.plan is None else passed_over_line(settings, report.plan)
+
+
+def print_report(report: "RunReport", unknown: str | None = None) -> None:
     """Print how a run ended, for people."""
     counts, plan = report.outcomes, report.plan
     show.out().print(f"\n{show.state(report.state)}  ", end="")
     show.say(f"{report.run} in {show.span(report.took)}")
     if report.trouble:
-        show.say(report.trouble, style="yellow")
+        show.say(plain(report.trouble), style="yellow")
+    if unknown is not None:
+        show.say(unknown, style="yellow")
+    if plan is not None and not plan.files:
+        show.say("No file was selected: there was nothing to do.", style="yellow")
     lines: dict[str, str] = {}
     if plan is not None:
         batches = show.counted(plan.batches, "batch", "batches")

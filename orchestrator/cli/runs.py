@@ -50,14 +50,14 @@ def list_(
 def show_(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     """Show where a run stands, or how it ended."""
     from orchestrator import reports
-    from orchestrator.cli.run import print_report
+    from orchestrator.cli.run import missed, print_report
 
     report, progress, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
     if report is not None:
         if as_json:
             show.document(reports.document(report, reports.jobs_of(settings, report.run)))
         else:
-            print_report(report)
+            print_report(report, missed(settings, report))
     elif progress is not None:
         if as_json:
             show.document(_progress(progress, reports.jobs_of(settings, progress.status.run)))

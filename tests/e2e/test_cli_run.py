@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -115,3 +116,36 @@ def test_names_that_hurt_arrive_under_their_exact_name(machine: Machine) -> None
     target = machine.state / "files" / "nearline" / "projects"
     assert all((target / os.fsdecode(name)).read_bytes() == name * 50 for name in names)
     assert machine.run("runs", "files", report["run_id"]).returncode == 0
+
+
+def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) -> None:
+    files = machine.fill(4)
+    machine.policy()
+    assert machine.json("run", "archive", "--wait")["outcomes"]["done"] == 4
+    shipped = Path(__file__).parents[2] / "policies" / "recall-by-list.yaml"
+    shutil.copy(shipped, machine.policies)
+    away = files[:2]
+    listed = [f"/mmfs1/projects/{file.name}" for file in away]
+    (machine.folder / "recall.txt").write_text("\n".join(listed))
+    report = machine.json("run", "recall-by-list", "--wait")
+    assert (report["state"], report["outcomes"]["done"]) == ("succeeded", 2)
+    assert [bool(file.stat().st_blocks) for file in files] == [True, True, False, False]
+    assert "the list recall.txt" in machine.run("explain", "recall-by-list", listed[0]).stdout
+
+    asking = machine.policies / "recall-by-list.yaml"
+    text = asking.read_text().replace("exclude:", "rules: [{name: away, match: {status: migrated}}]\n  exclude:")
+    asking.write_text(text.partition("tests:")[0])
+    plan = machine.run("plan", "recall-by-list")
+    said = " ".join(plan.stdout.split())
+    assert "2 files were passed over" in said
+    assert "`status` (2)" in said
+    assert "No file is selected" in said
+    ended = machine.run("run", "recall-by-list", "--wait")
+    assert "`status` (2)" in ended.stdout
+    assert "No file was selected" in ended.stdout
+
+    (machine.folder / "recall.txt").unlink()
+    plan = machine.run("plan", "recall-by-list")
+    lost = f"the list recall.txt (looked up as {machine.folder}/recall.txt): cannot be read: No such file"
+    assert (plan.returncode, plan.stderr.splitlines()[-1][: len(lost)]) == (2, lost)
+    assert lost in " ".join(machine.run("run", "recall-by-list", "--wait").stdout.split())
