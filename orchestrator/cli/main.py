@@ -42,8 +42,7 @@ def main() -> NoReturn:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors become plain lines on standard error."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    _heed_signals()
     try:
         ended = app(arguments, prog_name="orchestrator", standalone_mode=False)
         return int(ended or 0)
@@ -63,6 +62,14 @@ def invoke(arguments: list[str]) -> int:
         ending, text = told(error)
         sys.stderr.write(f"{text}\n")
         return ending
+
+
+def _heed_signals() -> None:
+    # A script's background job inherits SIGINT ignored; without a handler of it SIGTERM would do nothing either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` means it.
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -99,7 +99,8 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
     if ready_file is not None:
         await asyncio.to_thread(ready_file.unlink, missing_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     log = structlog.get_logger(__name__)
     client = await connect(settings)
     async with working(settings, client):

@@ -41,6 +41,18 @@ def test_up_ends_in_good_order_when_told_to(machine: Machine) -> None:
     assert not (machine.state / "stack.json").exists()
 
 
+def test_up_started_in_the_background_of_a_script_ends_when_told_to(machine: Machine) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = machine.up()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not machine.processes()
+
+
 def test_kill_9_of_the_owner_leaves_nothing_behind_and_the_next_start_works(machine: Machine) -> None:
     process = machine.up()
     machine.fill(3)
