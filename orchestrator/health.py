@@ -73,7 +73,7 @@ def state_folder(settings: Settings) -> Finding:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        advice = "Give it to this user, or set ORCHESTRATOR_STATE_DIR."
+        advice = "Set ORCHESTRATOR_STATE_DIR to a folder that this user can make and write."
         return Finding("State", Health.FAIL, f"{folder}: {error.strerror}", advice)
     free = shutil.disk_usage(folder).free
     health = Health.FAIL if free < _FREE_FAILS else Health.WARN if free < _FREE_WARNS else Health.OK
@@ -104,7 +104,8 @@ def audit(settings: Settings) -> Finding:
     try:
         last = log.records(limit=1, newest=True)
     except AuditError as error:
-        return Finding("Audit", Health.FAIL, str(error), "Check ORCHESTRATOR_AUDIT_URL.")
+        where = "ORCHESTRATOR_STATE_DIR" if settings.audit_url is None else "ORCHESTRATOR_AUDIT_URL"
+        return Finding("Audit", Health.FAIL, str(error), f"Check {where}.")
     finally:
         log.close()
     count = f"{last[0].seq:,} records" if last else "empty"

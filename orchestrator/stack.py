@@ -20,7 +20,7 @@ from typing import IO, Any, NoReturn
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from orchestrator.services import ProcessMark, Service, StackError, accepts, free_port
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, SettingsError
 
 TEMPORAL, HUB, WORKER = "temporal", "hub", "worker"
 _ORDER = (TEMPORAL, HUB, WORKER)  # started in this order, stopped in the other
@@ -48,8 +48,8 @@ class StackFile(BaseModel):
         """The stack that the state directory's file describes, if there is one."""
         try:
             return cls.model_validate_json(_file(settings).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ValidationError):
+            return None  # None of ours to use; whoever must own one is told by `make_state_folder`.
 
     def alive(self) -> bool:
         """Whether its owner still runs."""
@@ -96,7 +96,7 @@ class Stack:
         missing = self._missing()
         if not missing:
             return self
-        self._given.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_state_folder(self._given)
         deadline = time.monotonic() + _WAIT_FOR_OWNER
         while not self._lock_taken():
             if self._attach(missing):
@@ -233,6 +233,19 @@ class Stack:
                 else:
                     _file(self._given).unlink(missing_ok=True)
                     return
+
+
+def make_state_folder(settings: Settings) -> None:
+    """Make the state directory where it is missing. Raises SettingsError when this user cannot work in it."""
+    folder = settings.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _open(folder / "stack.lock").close()
+    except OSError as error:
+        raise SettingsError(
+            f"The state directory {folder} cannot be used: {error.strerror}. "
+            "Set ORCHESTRATOR_STATE_DIR to a folder that this user can make and write."
+        ) from error
 
 
 def running_settings(settings: Settings) -> Settings:
