@@ -52,7 +52,7 @@ def invoke(arguments: list[str]) -> int:
         sys.stderr.write("\nInterrupted.\n")
         return Ending.INTERRUPTED
     except TyperException as mistake:
-        sys.stderr.write(f"{_said(mistake)}\n")
+        sys.stderr.write(_said(mistake))
         return Ending.BAD_INPUT
     except BrokenPipeError:
         return Ending.DONE
@@ -76,16 +76,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"orchestrator {version('tiering-orchestrator')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"orchestrator {installed('tiering-orchestrator')}")
-        raise typer.Exit
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None: ...
 
 
 POLICIES, RUNS, SERVICES, LOOKING = "Policies", "Runs", "This machine", "Looking closer"
@@ -139,6 +143,8 @@ def _pass_on(door: typer.Typer, name: str, arguments: list[str]) -> None:
 
 
 def _said(mistake: TyperException) -> str:
+    if not mistake.format_message():  # A bare noun: its help is printed already.
+        return ""
     context = getattr(mistake, "ctx", None)
     command = context.command_path if context is not None else "orchestrator"
-    return f"{command}: {mistake.format_message()}\nSee `{command} --help`."
+    return f"{command}: {mistake.format_message()}\nSee `{command} --help`.\n"
