@@ -1,4 +1,4 @@
-"""What a run does with the Hub's jobs: submit a batch once, watch a job to its end, cancel jobs."""
+"""What a run does with the jobs that it has at the Hub: watch one to its end and settle its files, cancel some."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,16 +10,15 @@ from activities.audit import Audit, AuditRecord, record_key
 from activities.errors import HubError, NotFound, Permanent, Retryable, as_application_error
 from activities.heartbeat import beating
 from activities.hub import jobs as hub_jobs
+from activities.hub import sites
 from activities.hub.client import Hub
-from activities.hub.jobs import SubmitRequest
 from activities.hub.states import DELETED, SKIPPED, SUCCESS
-from activities.manifests import Batch, read_batch
+from activities.manifests import read_batch
 from activities.poller import JobPoller, Watched
-from activities.recheck import changed
-from activities.settled import BatchOutcome, FileException, read_skips, settle_batch, write_skips
+from activities.settled import BatchOutcome, read_skips, settle_batch
 from activities.settling import Ending, exceptions
 from activities.storage import Storage
-from activities.submission import Claim, Submission, micros
+from activities.submission import micros
 from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
@@ -27,26 +26,12 @@ from workflows.plan import OutcomeCounts
 CANCEL_GRACE = timedelta(minutes=5)
 """How long the Hub may take to end a job that it was told to cancel."""
 PROGRESS_EVERY_US = 10_000_000
+DELETED_FOR = timedelta(seconds=20)
+"""How long the Hub must deny a job, while it answers otherwise, before the job counts as deleted."""
+CANCELS_AT_ONCE = 16
+QUEUED = ("NEW", "PENDING", "RECEIVED")
+PAUSED = ("PAUSED", "PAUSING")
 ENDED_BY_CANCEL = ("CANCELLED", "REVOKED")
-
-
-class SubmitBatch(Payload):
-    """Send one batch of a manifest; `intended_us` is when the workflow decided so, in microseconds."""
-
-    run: str
-    round: int
-    manifest: str
-    batch: int
-    order: JobOrder
-    intended_us: int
-
-
-class SubmittedBatch(Payload):
-    """The Hub's job; without one nothing was left to send and `counts` is final for the batch."""
-
-    job: int | None
-    submitted_us: int
-    counts: OutcomeCounts = OutcomeCounts()
 
 
 class WatchJob(Payload):
@@ -86,6 +71,7 @@ class Watch(Payload):
     word: str | None = None
     progress: float | None = None
     moved_us: int
+    denied_us: int | None = None
     cancelled_us: int | None = None
     cancelled_why: str | None = None
     trouble: str | None = None
@@ -101,32 +87,6 @@ class Jobs:
     poller: JobPoller
 
     @activity.defn
-    async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
-        """Look at the batch's files again, then send those that are as planned; never twice."""
-        batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
-        waits: list[Submission] = []
-        async with beating(lambda: {"waits_for": waits[0].waits_for if waits else None}):
-            skips = await self._recheck(request, batch)
-            paths = _without(batch, skips)
-            if not paths:
-                return await self._nothing_to_send(request, batch, [])
-            submission = Submission(
-                self.hub,
-                self.audit,
-                _claim(request, batch),
-                _hub_request(request.order, paths),
-                again=batch.job if request.order.resubmit else None,
-            )
-            waits.append(submission)
-            try:
-                job = await self._send(submission)
-            except Permanent as error:
-                return await self._nothing_to_send(request, batch, _refused(batch, skips, error))
-        if job is None:
-            raise asyncio.CancelledError
-        return SubmittedBatch(job=job, submitted_us=micros())
-
-    @activity.defn
     async def watch_job(self, request: WatchJob) -> JobResult:
         """Wait for the job's end, cancelling one that stands still or lasts too long, then settle every file."""
         watch = _resumed(request)
@@ -140,45 +100,15 @@ class Jobs:
     @activity.defn
     async def cancel_jobs(self, request: CancelJobs) -> None:
         """Cancel every job that is still there; one that is over or gone needs nothing."""
-        async with beating(lambda: None):
-            for job in request.jobs:
+        lanes = asyncio.Semaphore(CANCELS_AT_ONCE)
+
+        async def one(job: int) -> None:
+            async with lanes:
                 await self._cancel_one(request, job)
-        self.poller.hurry(request.jobs)
 
-    # Submitting.
-
-    async def _recheck(self, request: SubmitBatch, batch: Batch) -> list[FileException]:
-        """Decide once what is left out, so that every further attempt looks for the same set of paths."""
-        if not request.order.compare:
-            return []
-        decided = await self._skips(request)
-        if decided is None:
-            decided = await changed(self.hub, request.order, batch)
-            await asyncio.to_thread(write_skips, self.storage, request.run, request.round, request.batch, decided)
-        if decided:
-            body = {"round": request.round, "batch": request.batch, "reasons": {"changed": len(decided)}}
-            await self._record("files.skipped", request.run, (request.round, request.batch), body)
-        return decided
-
-    async def _send(self, submission: Submission) -> int | None:
-        """Let a try that is under way end before a cancellation counts; a worker that stops hands over."""
-        stop = asyncio.Event()
-        sending = asyncio.create_task(submission.send(in_doubt=activity.info().attempt > 1, stopped=stop.is_set))
-        while True:
-            try:
-                return await asyncio.shield(sending)
-            except asyncio.CancelledError:
-                details = activity.cancellation_details()
-                if sending.cancelled() or (details is not None and details.worker_shutdown):
-                    sending.cancel()
-                    raise
-                stop.set()
-
-    async def _nothing_to_send(
-        self, request: SubmitBatch, batch: Batch, refused: list[FileException]
-    ) -> SubmittedBatch:
-        counts = await self._write_outcome(request, batch, refused, None)
-        return SubmittedBatch(job=None, submitted_us=micros(), counts=counts)
+        async with beating(lambda: None):
+            await asyncio.gather(*(one(job) for job in request.jobs))
+        self.poller.hurry(request.site, request.jobs)
 
     # Watching.
 
@@ -191,7 +121,7 @@ class Jobs:
             now = micros()
             watch[0] = _seen(watch[0], watched, now)
             state = watched.state
-            if state is not None and state.final:
+            if state is not None and state.final and await self._is_believed(request, watch[0]):
                 return _ending(request.job, state.word, watch[0])
             if watch[0].cancelled_us is not None:
                 if now - watch[0].cancelled_us > _us(CANCEL_GRACE):
@@ -199,9 +129,17 @@ class Jobs:
             elif now > deadline_us:
                 why = f"job {request.job} lasted longer than run.job_timeout ({order.job_timeout})"
                 watch[0] = await self._give_up(request, watch[0], why)
-            elif order.stall_after and not _is_paused(watched) and now - watch[0].moved_us > _us(order.stall_after):
+            elif order.stall_after and now - watch[0].moved_us > _us(order.stall_after):
                 why = f"job {request.job} made no progress for {order.stall_after} (run.stall_after)"
                 watch[0] = await self._give_up(request, watch[0], why)
+
+    async def _is_believed(self, request: WatchJob, watch: Watch) -> bool:
+        """Tell whether a job is over; that it does not exist any more must be said for a while, and by the Hub."""
+        if watch.denied_us is None:
+            return True
+        if micros() - watch.denied_us < _us(DELETED_FOR):
+            return False
+        return await sites.answers(self.hub, request.order.site)
 
     async def _ask_progress(self, request: WatchJob, watched: Watched, watch: Watch) -> None:
         """Ask for the progress of a job that the list shows without one, a few times within `stall_after`."""
@@ -221,18 +159,21 @@ class Jobs:
             await self._cancel_one(cancel, request.job)
         except Retryable as error:
             return watch.model_copy(update={"trouble": str(error)})
-        self.poller.hurry((request.job,))
+        self.poller.hurry(request.order.site, (request.job,))
         return watch.model_copy(update={"cancelled_us": micros(), "cancelled_why": why})
 
     async def _settle(self, request: WatchJob, watched: Watched, ending: Ending) -> JobResult:
         batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
-        sent = _sent(batch, await self._skips(request) or [])
+        place = (request.run, request.round, request.batch)
+        skips = await asyncio.to_thread(read_skips, self.storage, *place)
+        sent = batch.without({skip.ordinal for skip in skips or ()})
         try:
             found = await exceptions(self.hub, request.job, sent, request.order, ending)
         except HubError as error:
             raise as_application_error(error) from error
         state = watched.state.word if watched.state else "UNKNOWN"
-        counts = await self._write_outcome(request, batch, found, request.job)
+        outcome = BatchOutcome(job=request.job, files=tuple(found))
+        counts = await asyncio.to_thread(settle_batch, self.storage, *place, batch, outcome)
         body = {
             "site": request.order.site,
             "job": request.job,
@@ -245,26 +186,16 @@ class Jobs:
         await self._record("job.ended", request.run, (request.round, request.batch, request.job), body)
         return JobResult(job=request.job, state=state, counts=counts)
 
-    # Shared.
-
-    async def _write_outcome(
-        self, request: SubmitBatch | WatchJob, batch: Batch, found: list[FileException], job: int | None
-    ) -> OutcomeCounts:
-        outcome = BatchOutcome(job=job, files=tuple(found))
-        return await asyncio.to_thread(
-            settle_batch, self.storage, request.run, request.round, request.batch, batch, outcome
-        )
-
-    async def _skips(self, request: SubmitBatch | WatchJob) -> list[FileException] | None:
-        return await asyncio.to_thread(read_skips, self.storage, request.run, request.round, request.batch)
-
     async def _cancel_one(self, request: CancelJobs, job: int) -> None:
         try:
             await hub_jobs.cancel(self.hub, job)
         except NotFound:
             return
         except Permanent as error:
-            raise as_application_error(error) from error
+            # The job goes on and its watch tells how it ended; the other jobs are still to be cancelled.
+            body = {"site": request.site, "job": job, "reason": request.why, "refusal": str(error)}
+            await self._record("job.cancel_refused", request.run, (job,), body, actor=request.actor)
+            return
         body = {"site": request.site, "job": job, "reason": request.why}
         await self._record("job.cancelled", request.run, (job,), body, actor=request.actor)
 
@@ -276,54 +207,6 @@ class Jobs:
         )
 
 
-def _hub_request(order: JobOrder, paths: list[str]) -> SubmitRequest:
-    return SubmitRequest(
-        site=order.site,
-        workflow=order.workflow,
-        paths=tuple(paths),
-        discovery=order.discovery,
-        queue=order.queue,
-        fields=order.fields,
-    )
-
-
-def _claim(request: SubmitBatch, batch: Batch) -> Claim:
-    return Claim(
-        run=request.run,
-        round=request.round,
-        batch=request.batch,
-        digest=batch.digest,
-        intended_us=request.intended_us,
-        bytes=batch.bytes,
-    )
-
-
-def _without(batch: Batch, skips: list[FileException]) -> list[str]:
-    left_out = {skip.ordinal for skip in skips}
-    return [path for path, ordinal in zip(batch.paths, batch.ordinals, strict=True) if ordinal not in left_out]
-
-
-def _sent(batch: Batch, skips: list[FileException]) -> Batch:
-    left_out = {skip.ordinal for skip in skips}
-    keep = [index for index, ordinal in enumerate(batch.ordinals) if ordinal not in left_out]
-    return Batch(
-        number=batch.number,
-        ordinals=[batch.ordinals[index] for index in keep],
-        paths=[batch.paths[index] for index in keep],
-        sizes=[batch.sizes[index] for index in keep],
-        modified_us=[batch.modified_us[index] for index in keep],
-        digest=batch.digest,
-        job=batch.job,
-    )
-
-
-def _refused(batch: Batch, skips: list[FileException], error: Permanent) -> list[FileException]:
-    return [
-        FileException(ordinal, "failed", "hub_error", f"{type(error).__name__}: {error}")
-        for ordinal in _sent(batch, skips).ordinals
-    ]
-
-
 def _resumed(request: WatchJob) -> list[Watch]:
     """Take over what the last attempt had seen, so that its stall clock and its cancel still count."""
     details = activity.info().heartbeat_details
@@ -333,25 +216,22 @@ def _resumed(request: WatchJob) -> list[Watch]:
 
 
 def _seen(watch: Watch, watched: Watched, now_us: int) -> Watch:
-    """Fold the newest answer into the heartbeat; any change of word or progress is a move."""
+    """Fold the newest answer into the heartbeat; a job stands still only while it is on and says the same again."""
     state = watched.state
     if state is None or watched.trouble:
         # A Hub that is away is no job that stands still: the clock starts again when it answers.
         return watch.model_copy(update={"trouble": watched.trouble, "moved_us": now_us})
     progress = state.progress if state.progress is not None else watched.progress
-    moved = (state.word, progress) != (watch.word, watch.progress) or _is_paused(watched)
+    moved = (state.word, progress) != (watch.word, watch.progress) or state.word in (*QUEUED, *PAUSED)
     return watch.model_copy(
         update={
             "word": state.word,
             "progress": progress,
             "moved_us": now_us if moved else watch.moved_us,
+            "denied_us": (watch.denied_us or now_us) if state.word == DELETED else None,
             "trouble": None,
         }
     )
-
-
-def _is_paused(watched: Watched) -> bool:
-    return watched.state is not None and watched.state.word in ("PAUSED", "PAUSING")
 
 
 def _ending(job: int, word: str, watch: Watch) -> Ending:

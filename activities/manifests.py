@@ -11,8 +11,8 @@ What is read is checked: the head against its digest, the index against the head
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,17 @@ class Batch:
     def bytes(self) -> int:
         """Bytes of the files whose size is known."""
         return sum(size or 0 for size in self.sizes)
+
+    def without(self, ordinals: Container[int]) -> "Batch":
+        """Give the batch without some of its files; its digest stays that of the whole."""
+        kept = [index for index, ordinal in enumerate(self.ordinals) if ordinal not in ordinals]
+        return replace(
+            self,
+            ordinals=[self.ordinals[index] for index in kept],
+            paths=[self.paths[index] for index in kept],
+            sizes=[self.sizes[index] for index in kept],
+            modified_us=[self.modified_us[index] for index in kept],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """One poller for all jobs that a worker watches: it asks the Hub about many at once, seldom about old ones."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from activities.errors import HubError, Retryable
 from activities.hub import jobs
 from activities.hub.client import Hub
 from activities.hub.jobs import JobState
+
+_log = logging.getLogger(__name__)
 
 FASTEST = 0.1
 SLOWEST = 30.0
@@ -62,7 +65,7 @@ class JobPoller:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._watched: dict[int, Watched] = {}
+        self._watched: dict[tuple[str, int], Watched] = {}
         self._changed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._misses = 0
@@ -71,20 +74,22 @@ class JobPoller:
     async def follow(self, site: str, job: int, created_us: int) -> AsyncIterator[Watched]:
         """Watch a job for as long as the block lasts."""
         watched = Watched(site, job, created_us)
-        self._watched[job] = watched
+        self._watched[site, job] = watched
         self._changed.set()
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._poll())
         try:
             yield watched
         finally:
-            self._watched.pop(job, None)
+            # A second attempt in this worker may have taken the place over.
+            if self._watched.get((site, job)) is watched:
+                del self._watched[site, job]
 
-    def hurry(self, ids: tuple[int, ...]) -> None:
+    def hurry(self, site: str, ids: tuple[int, ...]) -> None:
         """Look at these jobs at once: something was done to them."""
         for job in ids:
-            if job in self._watched:
-                self._watched[job].due = 0.0
+            if (site, job) in self._watched:
+                self._watched[site, job].due = 0.0
         self._changed.set()
 
     async def _poll(self) -> None:
@@ -104,20 +109,22 @@ class JobPoller:
     async def _look(self, due: list[Watched]) -> None:
         began = time.monotonic()
         soon = began + max(FASTEST, min(one.rest() for one in due)) * (TOGETHER - 1)
-        asked = {one.job: one for one in self._watched.values() if one.due <= soon}
+        asked = [one for one in self._watched.values() if one.due <= soon]
         try:
-            for site in {one.site for one in asked.values()}:
-                await self._ask(site, [one for one in asked.values() if one.site == site])
+            for site in sorted({one.site for one in asked}):
+                await self._ask(site, [one for one in asked if one.site == site])
             self._misses = 0
-        except HubError as error:
+        except Exception as error:  # whatever it is, nobody else would go on asking
             self._misses += 1
-            for one in asked.values():
-                one.trouble = str(error)
+            if not isinstance(error, HubError):
+                _log.exception("asking the Hub about jobs failed")
+            for one in asked:
+                one.trouble = str(error) or type(error).__name__
             wait = error.retry_after if isinstance(error, Retryable) else None
             await asyncio.sleep(wait or min(2.0 ** min(self._misses, 5) / 4, SLOWEST))
         ended = time.monotonic()
         rest = (ended - began) * LEAST_REST
-        for one in asked.values():
+        for one in asked:
             one.due = ended + max(one.rest(), rest)
 
     async def _ask(self, site: str, watched: list[Watched]) -> None:

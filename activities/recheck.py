@@ -1,6 +1,7 @@
 """Looks at a batch's files once more, just before they are sent: what is not as planned is left out."""
 
-from activities.hub import files
+from activities.errors import ServerFault
+from activities.hub import files, sites
 from activities.hub.client import Hub
 from activities.hub.files import FileRecord
 from activities.manifests import Batch
@@ -14,6 +15,8 @@ async def changed(hub: Hub, order: JobOrder, batch: Batch) -> list[FileException
     An attribute that the plan did not know cannot differ.
     """
     now = await files.stat_many(hub, order.site, batch.paths)
+    if not all(now.get(path) for path in batch.paths) and not await sites.answers(hub, order.site):
+        raise ServerFault("the Hub finds neither the files nor its own site: a proxy may speak for it")
     found = []
     for index, path in enumerate(batch.paths):
         why = _difference(order.compare, now.get(path), batch.sizes[index], batch.modified_us[index])

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
+from temporalio.exceptions import ApplicationError
+
 from activities.manifests import Batch
 from activities.storage import Missing, Storage
 from workflows.payload import Payload
@@ -21,6 +23,13 @@ from workflows.plan import OutcomeCounts
 
 OUTCOMES = ("done", "skipped", "failed", "cancelled", "quarantined")
 _READERS = 8
+
+
+class OutcomesDamaged(ApplicationError):
+    """What was written about a batch cannot be read any more."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="OutcomesDamaged", non_retryable=True)
 
 
 class FileException(NamedTuple):
@@ -73,7 +82,7 @@ def settle_batch(
 def read_settled(storage: Storage, run: str, round_number: int, number: int) -> BatchOutcome | None:
     """Read how a batch ended; None while it has not."""
     try:
-        found = json.loads(storage.get(_settled(run, round_number, number)))
+        found = _read(storage, _settled(run, round_number, number))
     except Missing:
         return None
     return BatchOutcome(job=found["job"], files=tuple(FileException(*one) for one in found["files"]), rest=found["all"])
@@ -103,7 +112,7 @@ def write_skips(storage: Storage, run: str, round_number: int, number: int, skip
 def read_skips(storage: Storage, run: str, round_number: int, number: int) -> list[FileException] | None:
     """Read which files were left out; None when nobody has decided yet."""
     try:
-        found = json.loads(storage.get(_skips(run, round_number, number)))
+        found = _read(storage, _skips(run, round_number, number))
     except Missing:
         return None
     return [FileException(*one) for one in found]
@@ -132,6 +141,13 @@ def tally(rows: Iterable[tuple[str, str | None, int, int]]) -> OutcomeCounts:
         quarantined=totals["quarantined"],
         bytes_done=bytes_done,
     )
+
+
+def _read(storage: Storage, name: str) -> Any:
+    try:
+        return json.loads(storage.get(name))
+    except ValueError as error:
+        raise OutcomesDamaged(f"{name}: cannot be read, restore it from a copy: {error}") from error
 
 
 def _counted(batch: Batch, files: dict[int, FileException], rest: Ended | None) -> OutcomeCounts:

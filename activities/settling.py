@@ -93,23 +93,20 @@ def _has(code: str, words: Iterable[str]) -> bool:
 
 
 async def _of_roots(hub: Hub, job: int, batch: Batch, ending: Ending) -> list[FileException]:
-    """A root that the Hub discovered by itself is done when the Hub names paths below it and none of them failed."""
+    """A root that the Hub discovers by itself is done when its job succeeded and no path below it failed."""
     roots = dict(zip(batch.paths, batch.ordinals, strict=True))
     named: dict[str, list[PathOutcome]] = {root: [] for root in roots}
-    seen: set[str] = set()
     async for row in jobstats.everything(hub, job):
         root = _root_of(row.path, roots)
-        if root is not None:
-            seen.add(root)
-            if not row.done and row.state != "skipped":
-                named[root].append(row)
+        if root is not None and not row.done and row.state != "skipped":
+            named[root].append(row)
     found = []
     for root, ordinal in roots.items():
         if named[root]:
             first = _exception(ordinal, named[root][0], ending)
             message = f"{len(named[root]):,} paths below did not succeed, first: {first.message}"
             found.append(FileException(ordinal, first.outcome, first.reason, message))
-        elif root not in seen and not ending.succeeded:
+        elif not ending.succeeded:
             found.append(FileException(ordinal, ending.outcome, ending.reason, ending.message))
     return found
 

@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from activities.audit import Audit, AuditRecord
 from activities.errors import HubError, NotFound, OutcomeUnknown, Retryable
@@ -19,10 +20,14 @@ from activities.hub.jobs import Job, SubmitRequest
 
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 12.0)
 """Seconds before each look for a job that may exist: a proxy's 504 can come long before the job does."""
-CLOCK_SLACK = 600.0
-"""Seconds by which the Hub's clock may be behind ours."""
+CLOCK_SLACK = timedelta(minutes=10)
+"""How far the Hub's clock may be off beyond what its answers show."""
 LONGEST_WAIT = 15.0
 """Seconds between two tries while the Hub is away."""
+UNCLEAR_FOR = 1800.0
+"""Seconds to wait for a job that may be ours to show its paths, before a person has to look."""
+STOPPED_FOR = 60.0
+"""The same once the run is stopped."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,12 @@ class Claim:
     bytes: int
 
 
+class Unsettled(Exception):
+    """It cannot be told whether the Hub has the batch: look at the job that is named, then run the policy again."""
+
+
 class Submission:
-    """One batch on its way to the Hub; `waits_for` says why it is not there yet."""
+    """One batch on its way to the Hub; it tells why it is not there yet."""
 
     def __init__(
         self,
@@ -48,43 +57,46 @@ class Submission:
         request: SubmitRequest,
         *,
         again: int | None = None,
+        stopped: Callable[[], bool],
+        tell: Callable[[str], None],
         looks: Sequence[float] = LOOKS,
     ) -> None:
         """Take what is to be sent; `again` is a finished job that the Hub shall resubmit instead of a new one."""
-        self.waits_for: str | None = None
+        self._tell = tell
         self._hub = hub
         self._audit = audit
         self._claim = claim
         self._request = request
         self._again = again
+        self._stopped = stopped
         self._looks = looks
+        self._created_from = datetime.fromtimestamp(0, UTC)
 
-    async def send(self, *, in_doubt: bool, stopped: Callable[[], bool]) -> int | None:
-        """Give the batch's job; None when stopped while nothing is in doubt.
+    async def send(self, *, in_doubt: bool) -> int | None:
+        """Give the batch's job; None when stopped and certain that the Hub has none.
 
-        `in_doubt` means that an earlier try may have reached the Hub. Permanent errors of the Hub pass through.
+        `in_doubt` means that an earlier try may have reached the Hub. Raises the permanent errors with which the Hub
+        refuses the batch, and Unsettled.
         """
         misses = 0
         while True:
             try:
                 if in_doubt:
-                    job = await self._find()
+                    job = await self._find_patiently()
                     if job is not None:
                         return job
                     in_doubt = False
-                if stopped():
+                if self._stopped():
                     return None
                 job = await self._try()
                 await self._take("job.submitted", job)
                 return job
             except OutcomeUnknown as error:
                 in_doubt = True
-                self.waits_for = f"the Hub to show whether it took the batch: {error}"
+                self._tell(f"the Hub to show whether it took the batch: {error}")
             except Retryable as error:
                 misses += 1
-                self.waits_for = f"the Hub: {error}"
-                if not in_doubt and stopped():
-                    return None
+                self._tell(f"the Hub: {error}")
                 await asyncio.sleep(error.retry_after or min(0.5 * 2.0 ** min(misses, 6), LONGEST_WAIT))
 
     async def _try(self) -> int:
@@ -92,8 +104,19 @@ class Submission:
             return await jobs.resubmit(self._hub, self._again)
         return await jobs.submit(self._hub, self._request)
 
+    async def _find_patiently(self) -> int | None:
+        """Look until the Hub lets us: no error while looking proves that nothing was sent."""
+        while True:
+            try:
+                return await self._find()
+            except HubError as error:
+                self._tell(f"the Hub, to look whether it took the batch: {error}")
+                wait = error.retry_after if isinstance(error, Retryable) else None
+                await asyncio.sleep(wait or LONGEST_WAIT / 3)
+
     async def _find(self) -> int | None:
         """Look several times for a job with exactly our paths; None when there is none for certain."""
+        self._created_from = self._intended() + await self._hub_is_ahead() - CLOCK_SLACK
         for pause in self._looks:
             await asyncio.sleep(pause)
             job = await self._running_again() or await self._look_until_clear()
@@ -109,28 +132,33 @@ class Submission:
         return self._again
 
     async def _look_until_clear(self) -> int | None:
-        """Look once through the jobs; wait while one that could be ours does not show all its paths yet."""
+        """Look through the jobs; wait while one that could be ours does not show all its paths yet."""
+        began, stopped_at = time.monotonic(), float("inf")
         while True:
-            unclear = False
+            unclear: int | None = None
             async for job in jobs.find(
-                self._hub,
-                site=self._request.site,
-                workflow=self._request.workflow,
-                created_from=self._created_from(),
+                self._hub, site=self._request.site, workflow=self._request.workflow, created_from=self._created_from
             ):
                 if job.id == self._again or await self._is_taken(job.id):
                     continue
                 match = await self._compare(job)
                 if match and await self._take("job.adopted", job.id):
                     return job.id
-                unclear = unclear or match is None
-            if not unclear:
+                unclear = job.id if match is None else unclear
+            if unclear is None:
                 return None
-            self.waits_for = "a job that may be ours to show its paths"
+            now = time.monotonic()
+            stopped_at = min(stopped_at, now) if self._stopped() else stopped_at
+            if self._request.discovery or now - began > UNCLEAR_FOR or now - stopped_at > STOPPED_FOR:
+                raise Unsettled(f"the Hub's answer was lost, and job {unclear} may be ours: look at it in the Hub")
+            self._tell(f"job {unclear}, which may be ours, to show its paths")
             await asyncio.sleep(2.0)
 
     async def _compare(self, job: Job) -> bool | None:
-        """Tell whether a job has exactly our paths; None while it has only some of them and is not over."""
+        """Tell whether a job has exactly our paths; None when that cannot be told, or not yet.
+
+        A job that discovers shows what it found, not what it was given, so one inside our folders may be anybody's.
+        """
         ours = set(self._request.paths)
         theirs: set[str] = set()
         try:
@@ -138,8 +166,10 @@ class Submission:
                 if self._again is None and not self._belongs(path, ours):
                     return False
                 theirs.add(path)
-            if self._request.discovery or theirs >= ours:
-                return True if theirs else None
+            if self._request.discovery:
+                return None
+            if theirs >= ours:
+                return True
             state = await jobs.state(self._hub, job.id)
         except NotFound:
             return False
@@ -151,8 +181,11 @@ class Submission:
         return any(path == root or path.startswith(root.rstrip("/") + "/") for root in ours)
 
     async def _is_taken(self, job: int) -> bool:
+        """Tell whether another batch has this job; every job of our own run is taken, however the clocks stand."""
         stored = await self._audit.find(self._key(job))
-        return stored is not None and self._is_current(stored.at) and not self._is_ours(stored.run, stored.body)
+        if stored is None or self._is_ours(stored.run, stored.body):
+            return False
+        return stored.run == self._claim.run or self._is_current(stored.at)
 
     async def _take(self, event: str, job: int) -> bool:
         """Record the job as this batch's; False when another batch of the same paths has it already.
@@ -163,10 +196,10 @@ class Submission:
         stored = (await self._audit.write(self._record(event, job, self._key(job))))[0]
         if stored.same or self._is_ours(stored.run, stored.body):
             return True
+        if event == "job.adopted" and job != self._again and self._is_current(stored.at):
+            return False
         claim = self._claim
         key = f"{self._key(job)}/{claim.run}/{claim.round}/{claim.batch}"
-        if event == "job.adopted" and self._is_current(stored.at):
-            return False
         await self._audit.write(self._record(event, job, key))
         return True
 
@@ -193,16 +226,19 @@ class Submission:
 
     def _is_current(self, at: str) -> bool:
         """Tell whether a claim is younger than our intent; an older one speaks of another job with this number."""
-        return datetime.fromisoformat(at) >= self._created_from()
+        return datetime.fromisoformat(at) >= self._intended() - CLOCK_SLACK
 
-    def _created_from(self) -> datetime:
-        """The moment since which a job may be ours; Temporal's clock, which wrote the intent, may be ahead of ours."""
-        return datetime.fromtimestamp(min(self._claim.intended_us, micros()) / 1_000_000 - CLOCK_SLACK, UTC)
+    def _intended(self) -> datetime:
+        """The moment of the intent; Temporal's clock, which wrote it, may be ahead of ours."""
+        return datetime.fromtimestamp(min(self._claim.intended_us, micros()) / 1_000_000, UTC)
 
-
-def explain(error: HubError) -> str:
-    """Say what a person can do about a batch that the Hub does not take."""
-    return f"{type(error).__name__}: {error}"
+    async def _hub_is_ahead(self) -> timedelta:
+        """How far the Hub's clock is ahead of ours, by the date of its answers; nothing when they have none."""
+        answer = await self._hub.request("GET", "/sites/", params={"page_size": 20})
+        try:
+            return parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
+        except (KeyError, ValueError, TypeError):
+            return timedelta(0)
 
 
 def micros() -> int:

@@ -232,8 +232,9 @@ async def _beat(client: Client, pending: Any) -> dict[str, Any]:
     told = await client.data_converter.decode(pending.heartbeat_details.payloads)
     beat: dict[str, Any] = dict(told[0]) if told and isinstance(told[0], dict) else {}
     beat["trouble"] = beat.get("trouble") or beat.get("waits_for")
-    if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and pending.attempt > 1:
-        beat["trouble"] = pending.last_failure.message or beat["trouble"]
+    waits = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    if pending.attempt > 1 and (waits or not told):
+        beat["trouble"] = beat["trouble"] or pending.last_failure.message
     return beat
 
 

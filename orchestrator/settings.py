@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         description="Temporal's host:port; unset and no profile: an embedded server",
     )
     task_queue: str = Field("tiering", min_length=1, max_length=200, description="Temporal task queue of the worker")
-    worker_activities: int = Field(1000, ge=1, le=20_000, description="Activities at once in one worker")
+    worker_activities: int = Field(10_000, ge=1, le=20_000, description="Activities at once in one worker")
     selection_memory: ByteSize = Field(ByteSize(1 << 30), ge=64 << 20, description="Memory of one selection, e.g. 1GiB")
 
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")

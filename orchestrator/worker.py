@@ -20,6 +20,7 @@ from activities.poller import JobPoller
 from activities.preflight import Preflight
 from activities.selection import Plans
 from activities.storage import open_storage
+from activities.submit import Submits
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
@@ -88,7 +89,7 @@ def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..
         Preflight(hub, audit).check_hub,
         Inventories(hub, storage, **limits).take_inventory,
         plans.make_plan,
-        jobs.submit_batch,
+        Submits(hub, storage, audit).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,

@@ -25,11 +25,14 @@ class ChildOptions(TypedDict, total=False):
     parent_close_policy: ParentClosePolicy
 
 
+DAMAGED = ("Missing", "OutcomesDamaged")
+"""Errors of our own storage that no further try can mend."""
+
 PATIENT = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2,
     maximum_interval=timedelta(seconds=30),
-    non_retryable_error_types=list(PERMANENT),
+    non_retryable_error_types=[*PERMANENT, *DAMAGED],
 )
 """A service that is away comes back: try until somebody stops the run, at most 30 s apart."""
 
@@ -39,7 +42,7 @@ PREFLIGHT: ActivityOptions = {
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=1),
         maximum_interval=timedelta(seconds=30),
-        non_retryable_error_types=list(PERMANENT),
+        non_retryable_error_types=[*PERMANENT, *DAMAGED],
     ),
 }
 LONG_READ: ActivityOptions = {
@@ -59,7 +62,7 @@ SUBMIT: ActivityOptions = {
 """Waits inside for a Hub that is away, so that only a lost worker makes a second attempt."""
 
 CANCEL_JOBS: ActivityOptions = {
-    "start_to_close_timeout": timedelta(minutes=5),
+    "start_to_close_timeout": timedelta(hours=1),
     "heartbeat_timeout": timedelta(seconds=30),
     "retry_policy": PATIENT,
 }

@@ -5,17 +5,11 @@ import functools
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.jobs import (
-        CancelJobs,
-        JobResult,
-        Jobs,
-        SubmitBatch,
-        SubmittedBatch,
-        WatchJob,
-    )
+    from activities.jobs import CancelJobs, JobResult, Jobs, WatchJob
+    from activities.submit import SubmitBatch, Submits, SubmittedBatch
     from workflows.options import CANCEL_JOBS, HANDOVERS, SUBMIT, watching
     from workflows.plan import OutcomeCounts
     from workflows.run import Draining, Flight, Segment, SegmentReport, SegmentStatus, Steering, Stop
@@ -94,19 +88,19 @@ class RunBatches:
     async def _run_batch(self, batch: int) -> None:
         try:
             submitted = await self._submit(batch)
-            if submitted is None:
-                self._begun -= 1
-            elif submitted.job is None:
+            if submitted.job is not None:
+                await self._watch(batch, submitted, submitted.job)
+            elif submitted.begun:
                 self._count(submitted.counts)
             else:
-                await self._watch(batch, submitted, submitted.job)
+                self._begun -= 1
         except ActivityError as error:
             self._failed = self._failed or error
         finally:
             self._flights.pop(batch, None)
 
-    async def _submit(self, batch: int) -> SubmittedBatch | None:
-        """Submit once; None when the run was stopped before the Hub could have heard of the batch."""
+    async def _submit(self, batch: int) -> SubmittedBatch:
+        """Submit once; a stop lets the activity say itself whether the Hub has heard of the batch."""
         request = SubmitBatch(
             run=self._segment.run,
             round=self._segment.round,
@@ -115,16 +109,18 @@ class RunBatches:
             order=self._segment.order,
             intended_us=_micros(),
         )
-        handle = workflow.start_activity_method(Jobs.submit_batch, request, **SUBMIT)
+        handle = workflow.start_activity_method(Submits.submit_batch, request, **SUBMIT)
         self._submits[batch] = handle
         try:
             return await handle
-        except ActivityError as error:
-            if is_cancelled_exception(error) and self._steering.stop:
-                return None
-            raise
+        except ActivityError:
+            if not self._steering.stop:
+                raise
         finally:
             del self._submits[batch]
+        # Interrupted by the stop: only a look at the Hub can tell whether there is a job to cancel.
+        seek = request.model_copy(update={"seek_only": True})
+        return await workflow.execute_activity_method(Submits.submit_batch, seek, **SUBMIT)
 
     async def _watch(self, batch: int, submitted: SubmittedBatch, job: int) -> None:
         self._jobs += 1
@@ -159,7 +155,11 @@ class RunBatches:
         request = CancelJobs(
             run=self._segment.run, site=self._segment.order.site, jobs=tuple(jobs), actor=stop.by, why=stop.why
         )
-        await workflow.execute_activity_method(Jobs.cancel_jobs, request, **CANCEL_JOBS)
+        try:
+            await workflow.execute_activity_method(Jobs.cancel_jobs, request, **CANCEL_JOBS)
+        except ActivityError as error:
+            # Raised from here it would end the workflow and leave the watches alone: they tell how the jobs end.
+            self._failed = self._failed or error
 
     async def _tell_run(self, in_flight: int) -> None:
         parent = workflow.info().parent

@@ -232,6 +232,7 @@ class RunPolicy:
         """Begin nothing more until somebody resumes; jobs in flight go on to their end."""
         if self._segments.steering.paused_by is None:
             await self._segments.steer(paused_by=person.actor)
+            workflow.upsert_memo({"state": str(RunState.PAUSED)})
             await self._record("run.paused", actor=person.actor, reason=person.reason)
         return self.status()
 
@@ -240,6 +241,7 @@ class RunPolicy:
         """Go on after a pause."""
         if self._segments.steering.paused_by is not None:
             await self._segments.steer(paused_by=None)
+            workflow.upsert_memo({"state": str(RunState.RUNNING)})
             await self._record("run.resumed", actor=person.actor, reason=person.reason)
         return self.status()
 
@@ -328,6 +330,7 @@ class RunPolicy:
         if self._segments.steering.stop or self._phase in FINAL_PHASES:
             return
         await self._segments.steer(stop=stop)
+        workflow.upsert_memo({"state": str(RunState.CANCELLING)})
         await self._record("run.stopped", actor=stop.by, why=stop.why, reason=reason)
 
     def _may_go_on(self) -> bool:
@@ -421,6 +424,8 @@ class RunPolicy:
     def _waits_for(self) -> str | None:
         if self._phase is Phase.OVER:
             return None
+        if self._phase is Phase.REPORT:
+            return "the account of every file"
         if self._segments.steering.stop is not None:
             return "the Hub to end the jobs in flight"
         if self._segments.steering.paused_by is not None:

@@ -110,6 +110,7 @@ class Segments:
         )
         handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
         self._open[name] = OpenSegment(handle, steering)
+        await self._tell()  # what was said while the segment started
         return self._follow(name, handle)
 
     async def _follow(self, name: str, handle: SegmentHandle) -> None:

@@ -36,6 +36,9 @@ def error_of(response: httpx.Response, operation: str) -> HubError | None:
         return AuthError(f"{said}: check the Hub's credentials", operation=operation, status=status)
     if status == 403:
         return Forbidden(f"{said}: give the account this permission on the Hub", operation=operation, status=status)
+    if status == 404 and _is_page(response):
+        page = f"{operation}: a web page with 404: this Hub lacks the call, or a proxy speaks for it"
+        return BadAnswer(page, operation=operation, status=status)
     if status == 404:
         return NotFound(f"{said}: it does not exist, or not any more", operation=operation, status=status)
     if 300 <= status < 400:
@@ -63,10 +66,13 @@ def document(response: httpx.Response, operation: str) -> Any:
     raise failure
 
 
-def _not_json(response: httpx.Response, operation: str) -> HubError | None:
+def _is_page(response: httpx.Response) -> bool:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    page = kind in ("text/html", "application/xhtml+xml") or response.content.lstrip()[:1] == b"<"
-    if not page:
+    return kind in ("text/html", "application/xhtml+xml") or response.content.lstrip()[:1] == b"<"
+
+
+def _not_json(response: httpx.Response, operation: str) -> HubError | None:
+    if not _is_page(response):
         return None
     return BadAnswer(
         f"{operation}: the answer is a web page, not JSON: check the Hub's URL, or the proxy before it",

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
@@ -70,6 +70,10 @@ class SubmitRequest:
         }
 
 
+#: A Hub that writes local times without their zone may seem so far behind; it filters by its own.
+_ZONES = timedelta(hours=14)
+
+
 class Job(Record):
     """A job as the list of jobs shows it; all but the number may be missing."""
 
@@ -114,7 +118,7 @@ async def find(
     """Jobs of a site and hub workflow made since a moment, also of a Hub that does not filter by time."""
     params = {"site": site, "workflow": workflow, "created_time_from": created_from}
     async for job in hub.items("/jobs/", params, Job):
-        if created_from is None or job.created is None or job.created >= created_from:
+        if created_from is None or job.created is None or job.created >= created_from - _ZONES:
             yield job
 
 

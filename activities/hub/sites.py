@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from activities.errors import BadAnswer, ContractError, Retryable
+from activities.errors import BadAnswer, ContractError, HubError, Retryable
 from activities.hub.client import Hub
 from activities.hub.reading import MaybeWhole, Record, Reference, read
 from activities.hub.wire import filled
@@ -55,6 +55,14 @@ async def named(hub: Hub, name: str) -> Site | None:
     return next((site for site in found if site.name == name), None) or next(
         (site for site in found if site.shortcode == name), None
     )
+
+
+async def answers(hub: Hub, name: str) -> bool:
+    """Whether the Hub itself speaks and knows a site: else its `not found` about other things proves nothing."""
+    try:
+        return await named(hub, name) is not None
+    except HubError:
+        return False
 
 
 async def health(hub: Hub, site: int) -> Health:

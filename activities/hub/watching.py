@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from activities.errors import HubError, NotFound, Refused, Retryable
+from activities.errors import BadAnswer, HubError, NotFound, Refused, Retryable
 from activities.hub.client import Hub
 from activities.hub.numbers import job_number
 from activities.hub.states import DELETED, RUNNING_WORDS, JobState, combined, state_of
@@ -24,8 +24,8 @@ async def state(hub: Hub, job: int) -> JobState:
     if hub.habits.get(_DETAIL, True):
         try:
             told = await hub.get(filled("/jobs/{id}/", id=job))
-        except (NotFound, Refused) as error:
-            if error.status == 405:
+        except (NotFound, Refused, BadAnswer) as error:
+            if error.status == 405 or (isinstance(error, BadAnswer) and error.status == 404):
                 hub.habits[_DETAIL] = False
             elif error.status != 404 or hub.habits.get(_DETAIL):
                 raise

@@ -15,6 +15,7 @@ class Event(StrEnum):
     JOB_SUBMITTED = "job.submitted"
     JOB_ADOPTED = "job.adopted"
     JOB_CANCELLED = "job.cancelled"
+    JOB_CANCEL_REFUSED = "job.cancel_refused"
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
@@ -77,6 +78,12 @@ BODY: dict[Event, dict[str, str]] = {
         "site": "site of the Hub",
         "job": "the Hub's id of the job",
         "reason": "why it was cancelled",
+    },
+    Event.JOB_CANCEL_REFUSED: {
+        "site": "site of the Hub",
+        "job": "the Hub's id of the job, which goes on",
+        "reason": "why it was to be cancelled",
+        "refusal": "what the Hub said",
     },
     Event.JOB_ENDED: {
         "site": "site of the Hub",
