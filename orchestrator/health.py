@@ -145,8 +145,11 @@ async def temporal(settings: Settings) -> Finding:
                 task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
             )
         )
-    except (TemporalUnreachable, RPCError) as error:
-        return Finding("Temporal", Health.FAIL, str(error), "Start it, or correct TEMPORAL_ADDRESS or the profile.")
+    except TemporalUnreachable as error:
+        found, advice = f"no answer at {error.address}", "Start it, or correct TEMPORAL_ADDRESS or the profile."
+        return Finding("Temporal", Health.FAIL, found, advice)
+    except RPCError as error:
+        return Finding("Temporal", Health.FAIL, error.message, "Check the namespace and the key of the profile.")
     recent = [one for one in queue.pollers if time.time() - one.last_access_time.seconds < 75]
     found = f"{client.service_client.config.target_host}, server {version}, namespace {client.namespace}"
     if not recent:

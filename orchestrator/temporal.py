@@ -15,6 +15,12 @@ DEFAULT_ADDRESS = "localhost:7233"
 class TemporalUnreachable(Exception):
     """Temporal does not answer: check that it runs, and TEMPORAL_ADDRESS or the profile."""
 
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"Temporal does not answer at {address}. Check that it runs there, and TEMPORAL_ADDRESS or the profile."
+        )
+        self.address = address
+
 
 async def connect(settings: Settings, *, within: float = 10.0) -> Client:
     """Connect within so many seconds; the address of the settings wins over a profile's."""
@@ -24,4 +30,5 @@ async def connect(settings: Settings, *, within: float = 10.0) -> Client:
         async with asyncio.timeout(within):
             return await Client.connect(**config, data_converter=pydantic_data_converter)
     except (TimeoutError, RuntimeError, RPCError) as error:
-        raise TemporalUnreachable(f"Temporal does not answer at {address}: {error or 'no answer in time'}") from error
+        # What the SDK says of a connection are the insides of its own library: the cause keeps it.
+        raise TemporalUnreachable(address) from error
