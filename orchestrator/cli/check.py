@@ -29,8 +29,7 @@ def check(
                 show.say(str(problem))
             if not file.problems:
                 tests = show.counted(file.tests_run, "test") if file.tests_run else "no tests"
-                show.out().print("[green]ok[/]  ", end="")
-                show.say(f"{file.file}  {file.policy}, {tests}")
+                show.marked("[green]ok[/]", f"{file.file}  {file.policy}, {tests}")
         if not report.ok:
             show.note(f"{show.counted(len(report.problems), 'problem')} found.", style="red")
     if not report.ok:

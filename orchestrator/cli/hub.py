@@ -231,4 +231,4 @@ def _list(word: str, *, as_json: bool) -> None:
         shown = [f"{name}{'*' if field.required else ''}" for name, field in body.items()]
         needed = [name for name, field in body.items() if field.required and "." not in name]
         table.add_row(one.method, one.path, ", ".join([*one.query, *shown] if few else needed))
-    show.out().print(table, markup=False)
+    show.table(table)

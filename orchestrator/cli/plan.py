@@ -86,7 +86,7 @@ def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None
         table.add_row(f"[dim]stays: {_WHY.get(reason, reason)}[/]", f"[dim]{show.number(count)}[/]", "")
     table.add_section()
     table.add_row("looked at", show.number(plan.scope_files), show.size(plan.scope_bytes))
-    show.out().print(table)
+    show.table(table)
     batches = show.counted(plan.batches, "batch", "batches")
     show.facts(
         {

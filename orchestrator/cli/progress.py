@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import show
+from orchestrator.cli.endings import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from workflows.progress import RunProgress
 
 _EVERY = 5.0
+_TO_RESUME = " to resume"
 _PHASE = {
     "preflight": "asking the Hub",
     "inventory": "reading the namespace",
@@ -52,7 +54,7 @@ class _View:
         """Show this progress from now on."""
         from rich.text import Text
 
-        self._spinner.update(text=Text(headline(progress), overflow="ellipsis", no_wrap=True))
+        self._spinner.update(text=Text(headline(progress)))
         if progress.status.plan is not None:
             self._bar.pulse = False
             self._bar.update(completed=settled(progress), total=progress.files or 1)
@@ -78,13 +80,34 @@ def settled(progress: "RunProgress") -> int:
 
 
 def headline(progress: "RunProgress") -> str:
+    """What the run does now, and what keeps it from going on."""
+    waits, now = waits_for(progress), doing(progress)
+    return f"{now}: {waits}" if waits else now
+
+
+def doing(progress: "RunProgress") -> str:
     """What the run does now, in a few words."""
     state = str(progress.state)
-    if state == "running":
-        rounds = len(progress.status.rounds)
-        doing = _PHASE[str(progress.status.phase)]
-        return f"{doing}, round {rounds}" if rounds > 1 and progress.status.phase == "work" else doing
-    return f"{state}: {progress.waits_for}" if progress.waits_for else state
+    if state == "paused":
+        by = (progress.status.waits_for or "").removesuffix(_TO_RESUME)
+        return f"paused by {by}" if by else state
+    if state != "running":
+        return state
+    rounds = len(progress.status.rounds)
+    now = _PHASE[str(progress.status.phase)]
+    return f"{now}, round {rounds}" if rounds > 1 and progress.status.phase == "work" else now
+
+
+def waits_for(progress: "RunProgress") -> str:
+    """What the run waits for, where that says more than what it does."""
+    if progress.state == "paused" or progress.status.phase == "report":
+        return ""
+    return plain(progress.waits_for or "")
+
+
+def moves(progress: "RunProgress") -> bool:
+    """Whether its speed and the end that they promise mean something now."""
+    return str(progress.state) not in ("paused", "waiting")
 
 
 def detail(progress: "RunProgress") -> str:
@@ -93,14 +116,14 @@ def detail(progress: "RunProgress") -> str:
     if progress.files:
         parts.append(f"{show.number(settled(progress))} of {show.counted(progress.files, 'file')}")
         parts.append(show.size(progress.counts.bytes_done))
-    if progress.bytes_per_second:
+    if progress.bytes_per_second and moves(progress):
         parts.append(f"{show.size(progress.bytes_per_second)}/s")
     if progress.jobs:
         parts.append(show.counted(progress.jobs, "job"))
     failed = sum(progress.counts.failed.values())
     if failed:
         parts.append(f"{show.number(failed)} failed")
-    if progress.eta is not None:
+    if progress.eta is not None and moves(progress):
         left = progress.eta.timestamp() - time.time()
         if left > 1:
             parts.append(f"{show.span(round(left))} left")

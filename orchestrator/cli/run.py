@@ -140,8 +140,9 @@ def missed(settings: "Settings", report: "RunReport") -> str | None:
 def print_report(report: "RunReport", unknown: str | None = None) -> None:
     """Print how a run ended, for people."""
     counts, plan = report.outcomes, report.plan
-    show.out().print(f"\n{show.state(report.state)}  ", end="")
-    show.say(f"{report.run} in {show.span(report.took)}")
+    if show.out().is_terminal:
+        show.say()
+    show.marked(show.state(report.state), f"{report.run} in {show.span(report.took)}")
     if report.trouble:
         show.say(plain(report.trouble), style="yellow")
     if unknown is not None:

@@ -43,7 +43,7 @@ def list_(
     for one in found:
         took = show.span(one.finished - one.started) if one.finished else ""
         table.add_row(one.run, show.state(one.state), show.moment(one.started)[5:16], took)
-    show.out().print(table)
+    show.table(table)
 
 
 @app.command("show")
@@ -163,14 +163,21 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     if as_json:
         show.document({"run_id": status.run, "state": str(status.state)})
     else:
-        show.say(f"{status.run}: {status.state}{f' ({status.waits_for})' if status.waits_for else ''}")
+        show.say(f"{status.run}: {status.state}{_by(status)}")
+
+
+def _by(status: "RunStatus") -> str:
+    if not status.waits_for:
+        return ""
+    by = status.waits_for.removesuffix(" to resume")
+    return f" by {by}" if status.state == "paused" else f" ({status.waits_for})"
 
 
 def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
     from orchestrator.settings import load_settings
     from orchestrator.stack import TEMPORAL, Stack
 
-    with Stack(load_settings(), TEMPORAL) as stack:
+    with Stack(load_settings(), TEMPORAL, tell=show.note) as stack:
         return asyncio.run(_connected(stack, ask))
 
 
@@ -229,6 +236,7 @@ def _summary(one: "RunSummary") -> dict[str, Any]:
 
 
 def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    from orchestrator.cli.progress import moves
     from orchestrator.reports import outcomes
 
     status, plan = progress.status, progress.status.plan
@@ -245,21 +253,20 @@ def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, 
             {"job": one.job, "batch": one.batch, "round": one.round, "state": one.word, "progress": one.progress}
             for one in progress.in_flight
         ],
-        "files_per_second": progress.files_per_second,
-        "bytes_per_second": progress.bytes_per_second,
-        "eta": show.stamp(progress.eta),
+        "files_per_second": progress.files_per_second if moves(progress) else None,
+        "bytes_per_second": progress.bytes_per_second if moves(progress) else None,
+        "eta": show.stamp(progress.eta) if moves(progress) else None,
         "started": show.stamp(status.started),
         "finished": show.stamp(status.finished),
     }
 
 
 def _print_progress(progress: "RunProgress") -> None:
-    from orchestrator.cli.progress import detail, headline
+    from orchestrator.cli.progress import detail, doing, waits_for
 
     status = progress.status
-    show.out().print(f"{show.state(progress.state)}  ", end="")
-    show.say(f"{status.run}, started {show.moment(status.started)} by {status.actor}")
-    lines = {"Now": headline(progress), "Waits for": progress.waits_for or "", "Progress": detail(progress)}
+    show.marked(show.state(progress.state), f"{status.run}, started {show.moment(status.started)} by {status.actor}")
+    lines = {"Now": doing(progress), "Waits for": waits_for(progress), "Progress": detail(progress)}
     if status.plan is not None:
         lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}"
         lines["Digest"] = status.plan.digest
@@ -267,6 +274,6 @@ def _print_progress(progress: "RunProgress") -> None:
     if progress.in_flight:
         table = show.grid(">job", ">batch", ">round", "state", ">progress")
         for one in progress.in_flight[:20]:
-            share = "" if one.progress is None else f"{one.progress:.0f}%"
-            table.add_row(str(one.job or ""), str(one.batch), str(one.round), one.word or "", share)
-        show.out().print(table)
+            share = "-" if one.progress is None else f"{one.progress:.0f}%"
+            table.add_row(str(one.job or "-"), str(one.batch), str(one.round), one.word or "-", share)
+        show.table(table)

@@ -39,6 +39,33 @@ def say(text: str = "", style: str | None = None, *, whole: bool = False) -> Non
     out().print(text, style=style, markup=False, soft_wrap=whole or not out().is_terminal)
 
 
+def marked(mark: str, text: str) -> None:
+    """Print a line behind a mark (markup); on a terminal it wraps by words beside the mark."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not out().is_terminal or " " not in text:
+        out().print(Text.from_markup(f"{mark}  ") + Text(text), soft_wrap=True)
+        return
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(mark, Text(text))
+    out().print(line)
+
+
+def table(rows: "Table") -> None:
+    """Print a table; in a pipe without the blanks that make it airy."""
+    if out().is_terminal:
+        out().print(rows)
+        return
+    with out().capture() as drawn:
+        out().print(rows)
+    lines = [line.rstrip() for line in drawn.get().strip("\n").splitlines()]
+    sys.stdout.write("\n".join(lines).strip("\n") + "\n")
+    sys.stdout.flush()
+
+
 def note(text: str, style: str | None = "dim") -> None:
     """Print a line about what goes on, apart from the answer."""
     err().print(text, style=style, markup=False, soft_wrap=not err().is_terminal)
@@ -68,8 +95,7 @@ def facts(pairs: Mapping[str, str]) -> None:
     """Print names with their values, aligned."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
-        out().print(f"[dim]{name:<{width}}[/]  ", end="")
-        out().print(value, markup=False, soft_wrap=True)
+        marked(f"[dim]{name:<{width}}[/]", value)
 
 
 @contextmanager
