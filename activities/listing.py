@@ -14,7 +14,7 @@ from activities.hub.client import Hub
 from activities.hub.namespace import FileRecord
 from activities.sources import found_below, is_inside, listed_in, with_types
 from activities.storage import Storage
-from workflows.names import shown
+from workflows.names import printable, shown
 from workflows.payload import Payload
 
 PART_ROWS = 122_880
@@ -234,7 +234,7 @@ class Listing:
     def _problem(self, text: str) -> None:
         self._problems += 1
         if len(self._examples) < EXAMPLES:
-            self._examples.append(shown(text)[:500])
+            self._examples.append(printable(text)[:500])
 
     async def _spill(self, found: _Unit) -> None:
         """Write what one very large directory has so far; it counts once the directory is whole."""

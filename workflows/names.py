@@ -29,7 +29,12 @@ def to_path(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    r"""Write a path or path text for people: one line, bytes as \xNN, control and invisible characters escaped."""
+    r"""Write a path or path text for people: one line, bytes as \xNN, invisible characters escaped, `\` doubled."""
+    return printable(text.replace("\\", "\\\\"))
+
+
+def printable(text: str) -> str:
+    """Write a message on one line for people, escaped like a path; its `\\` stay, since it may hold such paths."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in to_path(text))

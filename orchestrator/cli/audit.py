@@ -98,13 +98,13 @@ def _record_at(log: "AuditLog", seq: int) -> "Stored | None":
 
 
 def _print_lines(records: "list[Stored]") -> None:
-    from workflows.names import shown
+    from workflows.names import printable
 
     for record in records:
         when = show.moment(datetime.fromisoformat(record.at))
-        who = shown(record.actor) + (f" in run {shown(record.run)}" if record.run else "")
+        who = printable(record.actor) + (f" in run {printable(record.run)}" if record.run else "")
         show.say(f"{record.seq:>7}  {when}  {record.event}  by {who}", "bold")
-        told = shown(_gist(_in_told_order(record)))
+        told = printable(_gist(_in_told_order(record)))
         if told:
             show.say(f"{'':>9}{told}")
 

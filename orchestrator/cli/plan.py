@@ -75,7 +75,7 @@ def _document(found: "Preview", policy: "Policy", first: list[tuple[str, int | N
 
 
 def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None]], unknown: str | None) -> None:
-    from workflows.names import shown
+    from workflows.names import printable, shown
 
     plan, inventory = found.plan, found.inventory
     show.say(f"{policy.name}: {policy.run.workflow} on {policy.site}", style="bold")
@@ -109,6 +109,6 @@ def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None
     if inventory.problems:
         show.say(f"\n{show.counted(inventory.problems, 'problem')} while reading the namespace, for example:")
         for example in inventory.examples:
-            show.say(f"  {shown(example)}", style="yellow")
+            show.say(f"  {printable(example)}", style="yellow")
     if found.refused_by is not None:
         show.say(f"\nA run would be refused: {found.refused_by}.", style="red")

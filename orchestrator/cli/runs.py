@@ -124,14 +124,14 @@ def files(
         for row in rows:
             show.document(row)
         return
-    from workflows.names import shown
+    from workflows.names import printable, shown
 
     shown_rows = 0
     for row in rows:
         colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
         why = f" {row['reason']}" if row["reason"] else ""
         show.out().print(f"[{colour}]{row['outcome']}{why}[/]  [dim]{show.size(row['size'] or 0)}[/]  ", end="")
-        show.say(shown(row["path"]) + (f"  ({row['message']})" if row["message"] else ""), whole=True)
+        show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
         shown_rows += 1
     total = count_files(settings, name, outcome=outcome, reason=reason)
     if total > shown_rows:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workflows.names import extension, name_of, shown, to_path, to_text
+from workflows.names import extension, name_of, printable, shown, to_path, to_text
 
 ANY = st.text(st.characters(codec=None), max_size=40)
 NASTY = st.text(
@@ -78,4 +78,6 @@ def test_people_see_bytes_and_control_characters_escaped_on_one_line() -> None:
     assert shown("/a/\udcff\n\t\x1b[31m\x7f.mov") == "/a/\\xff\\n\\t\\x1b[31m\\x7f.mov"
     assert shown(to_text("/a/\udcff")) == "/a/\\xff"
     assert shown("/a/\u202egpj.exe") == "/a/\\u202egpj.exe"
+    assert shown("/a\\n") == "/a\\\\n" != shown("/a\n")
+    assert printable("lost: " + shown("/a\n")) == "lost: /a\\n"
     assert shown("/ünï/日本") == "/ünï/日本"
