@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -187,23 +187,27 @@ async def hub(settings: Settings, *, within: float = 20.0) -> list[Finding]:
 
 def application(settings: Settings) -> Starlette:
     """The HTTP application that says whether this process lives, and whether what it needs can be used."""
-    checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
-        "temporal": lambda: _one(temporal(settings)),
-        "audit": lambda: _one(asyncio.to_thread(audit, settings)),
-        "hub": lambda: hub(settings, within=5.0),
-    }
+    from orchestrator.stack import running_settings
 
     async def alive(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     async def ready(request: Request) -> JSONResponse:
-        found = dict(zip(checks, await asyncio.gather(*(check() for check in checks.values())), strict=True))
-        worst = {
-            name: Health.FAIL if any(one.health is Health.FAIL for one in findings) else Health.OK
+        now = await asyncio.to_thread(running_settings, settings)  # A stack may have come since, or gone.
+        asked = {
+            "temporal": _one(temporal(now)),
+            "audit": _one(asyncio.to_thread(audit, now)),
+            "hub": hub(now, within=5.0),
+        }
+        found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        failed = {
+            name: [f"{one.found}. {one.advice}" for one in findings if one.health is Health.FAIL]
             for name, findings in found.items()
         }
-        well = Health.FAIL not in worst.values()
-        return JSONResponse({"status": "ok" if well else "fail", "checks": worst}, 200 if well else 503)
+        reasons = {name: texts for name, texts in failed.items() if texts}
+        checks = {name: Health.FAIL if name in reasons else Health.OK for name in found}
+        answer = {"status": "fail" if reasons else "ok", "checks": checks, "reasons": reasons}
+        return JSONResponse(answer, 503 if reasons else 200)
 
     return Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready)])
 

@@ -174,7 +174,7 @@ class Stack:
             attached.close()
             return False
         self._attached = attached
-        self.settings = _with_addresses(self._given, running.address(TEMPORAL), running.address(HUB))
+        self.settings = _filled(self._given, running, embedded=self._embedded)
         return True
 
     def _start(self, missing: tuple[str, ...]) -> None:
@@ -249,11 +249,9 @@ def make_state_folder(settings: Settings) -> None:
 
 
 def running_settings(settings: Settings) -> Settings:
-    """The settings with the addresses of the stack that runs on this machine, if one does."""
+    """The settings, with the addresses that were not given taken from the stack that runs on this machine."""
     running = StackFile.read(settings)
-    if running is None or not running.alive():
-        return settings
-    return _with_addresses(settings, running.address(TEMPORAL), running.address(HUB))
+    return settings if running is None or not running.alive() else _filled(settings, running)
 
 
 def temporal_is_configured(settings: Settings) -> bool:
@@ -373,6 +371,11 @@ def _with_addresses(settings: Settings, temporal: str | None, hub: str | None) -
         changed |= {"hub_url": hub, "hub_key": SecretStr(key.read_text().strip()), "hub_key_file": key}
         changed |= {"hub_username": None, "hub_password": None}
     return settings.model_copy(update=changed)
+
+
+def _filled(settings: Settings, running: StackFile, *, embedded: bool = False) -> Settings:
+    temporal = running.address(TEMPORAL) if embedded or not temporal_is_configured(settings) else None
+    return _with_addresses(settings, temporal, running.address(HUB) if settings.hub_url is None else None)
 
 
 def _end_leftovers(former: StackFile) -> None:

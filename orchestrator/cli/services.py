@@ -22,9 +22,9 @@ def worker(
 
     from orchestrator.logs import configure_logs
     from orchestrator.settings import load_settings
-    from orchestrator.stack import temporal_is_configured
+    from orchestrator.stack import running_settings, temporal_is_configured
 
-    settings = load_settings()
+    settings = running_settings(load_settings())
     configure_logs(settings)
     if settings.hub_url is None:
         raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")

@@ -133,14 +133,7 @@ def test_the_health_service_tells_alive_from_ready(machine: Machine) -> None:
     machine.up()
     services = machine.stack()["services"]
     port = free_port()
-    machine.start(
-        "serve",
-        "--port",
-        str(port),
-        TEMPORAL_ADDRESS=services["temporal"]["address"],
-        ORCHESTRATOR_HUB_URL=services["hub"]["address"],
-        ORCHESTRATOR_HUB_KEY_FILE=str(machine.state / "hub" / "admin.key"),
-    )
+    machine.start("serve", "--port", str(port))
     assert eventually(lambda: accepts(port))
     assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["checks"] == {
@@ -152,9 +145,26 @@ def test_the_health_service_tells_alive_from_ready(machine: Machine) -> None:
     hub.suspend()
     try:
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=40).status_code == 503
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=40)
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["hub"] == "fail"
+        assert "ORCHESTRATOR_HUB_URL" in answer.json()["reasons"]["hub"][0]
     finally:
         hub.resume()
+
+
+def test_a_second_worker_finds_what_up_runs(machine: Machine) -> None:
+    machine.up()
+    ready = machine.folder / "ready"
+    machine.start("worker", "--ready-file", str(ready))
+    assert eventually(ready.exists, 30)
+
+
+def test_an_address_that_was_given_wins_over_the_running_stack(machine: Machine) -> None:
+    machine.up()
+    elsewhere = machine.json("doctor", TEMPORAL_ADDRESS="127.0.0.1:9", ORCHESTRATOR_HUB_URL="http://127.0.0.1:9/api")
+    found = {one["about"]: one["health"] for one in elsewhere["findings"]}
+    assert (found["Temporal"], found["Hub"]) == ("fail", "fail")
 
 
 def test_a_pipe_that_closes_early_is_no_error(machine: Machine) -> None:
@@ -164,8 +174,3 @@ def test_a_pipe_that_closes_early_is_no_error(machine: Machine) -> None:
     command = f"{sys.executable} -P -m orchestrator check --json | true; echo ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], env=machine.environment, capture_output=True, text=True, timeout=30)
     assert "Traceback" not in ended.stderr
-
-
-def _pid(machine: Machine, service: str) -> int | None:
-    found = machine.stack()["services"].get(service)
-    return None if found is None else int(found["pid"])
