@@ -41,6 +41,11 @@ class Finding:
     found: str
     advice: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What was found and what to do, in one line."""
+        return f"{self.found}{'' if self.found.endswith(('.', '?', '!')) else '.'} {self.advice}".rstrip()
+
 
 async def examine(settings: Settings, *, embedded: bool, local_hub: bool) -> AsyncIterator[Finding]:
     """Ask about everything; each finding comes as soon as it is there."""
@@ -160,7 +165,7 @@ async def temporal(settings: Settings) -> Finding:
 
 async def hub(settings: Settings, *, within: float = 20.0) -> list[Finding]:
     """Whether the Hub answers, knows us, and has the right time."""
-    from activities.errors import HubError
+    from activities.errors import AuthError, Forbidden, HubError
     from orchestrator.hub import open_hub
 
     began = time.monotonic()
@@ -168,9 +173,13 @@ async def hub(settings: Settings, *, within: float = 20.0) -> list[Finding]:
         async with asyncio.timeout(within), open_hub(settings) as client:
             answer = await client.request("GET", "/sites/", params={"page_size": 20})
             asked = datetime.now(UTC)
+    except (AuthError, Forbidden) as error:
+        advice = "Check ORCHESTRATOR_HUB_KEY, or the user and the password."
+        return [Finding("Hub", Health.FAIL, f"{settings.hub_url} refuses the credentials: {error}", advice)]
     except (HubError, ValueError, TimeoutError) as error:
         text = str(error) or f"no answer within {within:.0f} s"
-        return [Finding("Hub", Health.FAIL, text, "Check ORCHESTRATOR_HUB_URL, the key, and that it runs.")]
+        advice = "Check ORCHESTRATOR_HUB_URL, the key, and that it runs."
+        return [Finding("Hub", Health.FAIL, f"{settings.hub_url}: {text}", advice)]
     took = (time.monotonic() - began) * 1000
     sites = answer.json()
     names = [str(site.get("name")) for site in (sites.get("results", []) if isinstance(sites, dict) else sites)]
@@ -201,7 +210,7 @@ def application(settings: Settings) -> Starlette:
         }
         found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
         failed = {
-            name: [f"{one.found}. {one.advice}" for one in findings if one.health is Health.FAIL]
+            name: [one.sentence for one in findings if one.health is Health.FAIL]
             for name, findings in found.items()
         }
         reasons = {name: texts for name, texts in failed.items() if texts}

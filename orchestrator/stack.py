@@ -5,6 +5,7 @@ other command of the same state directory reads that file and uses what runs. Th
 file without a lock is stale.
 """
 
+import argparse
 import fcntl
 import os
 import secrets
@@ -345,6 +346,19 @@ def temporal_binary() -> str:
 def local_hub_root(settings: Settings) -> Path:
     """The folder that the local Hub tiers."""
     return settings.localhub_root or settings.state_dir / "files"
+
+
+def local_hub_mount(settings: Settings) -> tuple[Path, str]:
+    """The folder with the files of the local Hub's site, and the mountpoint that stands for it in the Hub's paths."""
+    from orchestrator.localhub.config import LocalHubConfig
+
+    site = LocalHubConfig(root=local_hub_root(settings), state=settings.state_dir / "hub")
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--root", type=Path, default=site.root)
+    options.add_argument("--site", default=site.site)
+    options.add_argument("--mountpoint", default=site.mountpoint)
+    given, _ = options.parse_known_args(shlex.split(settings.localhub_options))
+    return given.root / given.site, "/" + given.mountpoint.strip("/")
 
 
 def local_hub_key(settings: Settings) -> Path:

@@ -56,6 +56,7 @@ class Machine:
             "ORCHESTRATOR_POLICIES_DIR": str(self.policies),
             "COLUMNS": "100",
         }
+        self.said = ""
         self._started: list[subprocess.Popen[str]] = []
         self.policies.mkdir(parents=True)
         self.projects.mkdir(parents=True)
@@ -93,11 +94,13 @@ class Machine:
         self._started.append(process)
         return process
 
-    def up(self) -> subprocess.Popen[str]:
-        """Start `up`, and return when everything runs."""
-        process = self.start("up")
+    def up(self, **environment: str) -> subprocess.Popen[str]:
+        """Start `up`, and return when everything runs; `said` is what it printed until then."""
+        process = self.start("up", **environment)
         assert process.stdout is not None
+        self.said = ""
         for line in process.stdout:
+            self.said += line
             if line.startswith("Ready"):
                 return process
         raise AssertionError(process.stderr.read() if process.stderr else "")

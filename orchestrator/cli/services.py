@@ -12,6 +12,9 @@ from orchestrator.cli.endings import Ending, Refusal
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
+    from orchestrator.stack import Stack
+
+_HUB_ANSWERS = 10.0
 
 
 def worker(
@@ -45,16 +48,11 @@ def up() -> None:
     try:
         with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
             stack.wait_for_worker()
-            show.facts(
-                {
-                    "Temporal": stack.settings.temporal_address or "as its profile says",
-                    "Hub": stack.settings.hub_url or "",
-                    "State": str(settings.state_dir),
-                    "Logs": str(settings.state_dir / "logs"),
-                }
-            )
+            show.facts(_places(stack))
             show.say("Ready. Ctrl-C stops everything; runs keep their place and go on at the next start.")
             sys.stdout.flush()
+            if HUB not in stack.owned:
+                _warn_of_hub(stack.settings)
             while True:
                 time.sleep(0.5)
                 for name in stack.mind():
@@ -84,6 +82,30 @@ def serve(
     settings = load_settings()
     configure_logs(settings)
     uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+def _places(stack: "Stack") -> dict[str, str]:
+    from orchestrator.stack import HUB, local_hub_mount
+
+    settings = stack.settings
+    places = {"Temporal": settings.temporal_address or "as its profile says", "Hub": settings.hub_url or ""}
+    if HUB in stack.owned:
+        folder, mountpoint = local_hub_mount(settings)
+        places["Files"] = f"{folder} = {mountpoint}"
+    return {**places, "State": str(settings.state_dir), "Logs": str(settings.state_dir / "logs")}
+
+
+def _warn_of_hub(settings: "Settings") -> None:
+    """Warn of a Hub that cannot be used now; the worker tries on."""
+    import asyncio
+    import logging
+
+    from orchestrator.health import Health, hub
+
+    logging.getLogger("activities.hub").setLevel(logging.ERROR)  # One line at the end says it all.
+    for found in asyncio.run(hub(settings, within=_HUB_ANSWERS)):
+        if found.health is Health.FAIL:
+            show.note(f"The {found.about} cannot be used now: {found.sentence}", style="yellow")
 
 
 async def _work(settings: "Settings", ready_file: Path | None) -> None:

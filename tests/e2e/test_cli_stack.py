@@ -6,7 +6,10 @@ import signal
 import subprocess
 
 import psutil
+import pytest
 
+from orchestrator.services import free_port
+from tests.local_hub import LocalHub
 from tests.machine import Machine, eventually
 
 
@@ -39,6 +42,22 @@ def test_up_ends_in_good_order_when_told_to(machine: Machine) -> None:
     assert process.returncode == 0
     assert not machine.processes()
     assert not (machine.state / "stack.json").exists()
+
+
+def test_up_says_where_the_files_of_its_hub_are(machine: Machine) -> None:
+    process = machine.up()
+    process.send_signal(signal.SIGTERM)
+    assert f"{machine.projects.parent} = /mmfs1" in machine.said
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+def test_up_warns_of_a_hub_that_cannot_be_used(machine: Machine, local_hub: LocalHub, key: str) -> None:
+    address = local_hub.url if key else f"http://127.0.0.1:{free_port()}/api"
+    process = machine.up(ORCHESTRATOR_HUB_URL=address, ORCHESTRATOR_HUB_KEY=key or "any")
+    assert process.stderr is not None
+    warning = next(line for line in process.stderr if "cannot be used now" in line)
+    assert address in warning
+    assert ("refuses the credentials" if key else "that it runs") in warning
 
 
 def test_up_started_in_the_background_of_a_script_ends_when_told_to(machine: Machine) -> None:
