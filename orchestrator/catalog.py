@@ -79,7 +79,7 @@ def find_policy(folder: Path, name: str) -> Policy:
     if own:
         raise own
     known = advice(name, sorted(names)) if names else "there is no policy that can be read"
-    raise PolicyError((Problem(str(folder), 1, 1, f"there is no policy {shown(name)} here: {known}"),))
+    raise PolicyError((Problem(str(folder), 0, 0, f"there is no policy {shown(name)} here: {known}"),))
 
 
 def policy_files(folder: Path) -> list[Path]:
@@ -90,7 +90,7 @@ def policy_files(folder: Path) -> list[Path]:
             if file.suffix in (".yaml", ".yml") and not file.name.startswith(".") and file.is_file()
         )  # fmt: skip
     except OSError as error:
-        raise PolicyError((Problem(str(folder), 1, 1, f"the folder cannot be read: {error.strerror}"),)) from error
+        raise PolicyError((Problem(str(folder), 0, 0, f"the folder cannot be read: {error.strerror}"),)) from error
 
 
 def same_name(loaded: LoadedPolicy, places: dict[str, str]) -> list[Problem]:
@@ -114,7 +114,7 @@ def _content(source: Path | bytes, name: str | None) -> tuple[bytes, str]:
             return file.read(LARGEST_FILE + 1), name or str(source)
     except OSError as error:
         raise PolicyError(
-            (Problem(name or str(source), 1, 1, f"the file cannot be read: {error.strerror}"),)
+            (Problem(name or str(source), 0, 0, f"the file cannot be read: {error.strerror}"),)
         ) from error
 
 

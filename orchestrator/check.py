@@ -91,7 +91,7 @@ def _checked(path: Path, names: dict[str, str]) -> Iterator[CheckedFile]:
         yield CheckedFile(str(path), None, error.problems, 0, 0)
         return
     if not files:
-        nothing = Problem(str(path), 1, 1, "there is no policy in this folder: its files end in .yaml")
+        nothing = Problem(str(path), 0, 0, "there is no policy in this folder: its files end in .yaml")
         yield CheckedFile(str(path), None, (nothing,), 0, 0)
     for file in files:
         yield _checked_file(file, names)

@@ -24,7 +24,7 @@ Spot = tuple[int, int]
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong in a file, where, and what to write instead; line and column count from 1."""
+    """What is wrong in a file, where, and what to write instead; line and column count from 1, 0 is the whole file."""
 
     file: str
     line: int
@@ -33,7 +33,8 @@ class Problem:
 
     def __str__(self) -> str:
         """One line, as compilers write it."""
-        return f"{escaped(self.file, 4096)}:{self.line}:{self.column}: {escaped(self.message, 4096)}"
+        place = f":{self.line}:{self.column}" if self.line else ""
+        return f"{escaped(self.file, 4096)}{place}: {escaped(self.message, 4096)}"
 
 
 class PolicyError(ValueError):

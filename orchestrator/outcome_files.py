@@ -1,14 +1,20 @@
 """The outcome of every file of an ended run, read out of its table in the storage."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, get_args
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from activities.settled import OUTCOMES
 from activities.storage import Missing, open_storage
 from orchestrator.settings import Settings
+from workflows.policy import FailedReason
 
+__all__ = ["COLUMNS", "OUTCOMES", "REASONS", "NoOutcomes", "count_files", "read_files", "reasons_of"]
+
+#: Why files are skipped, then why they fail.
+REASONS: Final[tuple[str, ...]] = ("changed", "already_done", "busy", *get_args(FailedReason))
 COLUMNS = ("ordinal", "path", "size", "rule", "outcome", "reason", "message", "round", "job")
 
 
@@ -33,6 +39,14 @@ def read_files(
 def count_files(settings: Settings, run: str, *, outcome: str | None = None, reason: str | None = None) -> int:
     """Count the files of those outcomes and reasons; raises NoOutcomes."""
     return int(_table(settings, run).count_rows(filter=_filter(outcome, reason)))
+
+
+def reasons_of(settings: Settings, run: str) -> set[str]:
+    """Name the reasons that the run's files have; raises NoOutcomes."""
+    found: set[str] = set()
+    for batch in _table(settings, run).to_batches(columns=["reason"]):
+        found.update(one for one in batch["reason"].unique().to_pylist() if one)
+    return found
 
 
 def _table(settings: Settings, run: str) -> Any:

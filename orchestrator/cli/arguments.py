@@ -1,5 +1,6 @@
 """The arguments and options that several commands share, and how their text is read."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +36,28 @@ def read_policy(settings: "Settings", text: str) -> "Policy":
             "Name a file, or set ORCHESTRATOR_POLICIES_DIR."
         )
     return find_policy(settings.policies_dir, text)
+
+
+def known_word(option: str, word: str | None, known: Iterable[str]) -> None:
+    """Refuse a word of an option that is none of the known ones."""
+    from workflows.units import advice
+
+    words = list(known)
+    if word is not None and word not in words:
+        raise Refusal(f"{option} {word}: {advice(word, words)}")
+
+
+def catalog_names(settings: "Settings") -> list[str]:
+    """Name the policies of the catalog that can be read."""
+    from orchestrator.catalog import PolicyError, load_policy, policy_files
+
+    names = []
+    for file in policy_files(settings.policies_dir) if settings.policies_dir.is_dir() else ():
+        try:
+            names.append(load_policy(file).name)
+        except PolicyError:  # `check` tells about it
+            continue
+    return sorted(names)
 
 
 def read_time(text: str | None) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import show
+from orchestrator.cli.arguments import known_word
 from orchestrator.cli.endings import Ending, Refusal
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def list_records(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a record, with its hashes.")] = False,
 ) -> None:
     """Show the newest records, the oldest of them first."""
+    from activities.ledger.events import Event
+
+    known_word("--event", event, [str(one) for one in Event])
     start = None if since is None else _moment(since)
     with _opened() as log:
         found = log.records(run=run, event=event, since=start, limit=limit, newest=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument
-from orchestrator.cli.endings import Refusal
+from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, catalog_names, known_word
+from orchestrator.cli.endings import Refusal, plain
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workflows.run import RunReport, RunStatus
 
 T = TypeVar("T")
+_MANY = 1000
 
 app = typer.Typer(name="runs", help="Runs: list, show, watch, pause, resume, cancel, files.", no_args_is_help=True)
 
@@ -31,13 +32,22 @@ def list_(
 ) -> None:
     """List the newest runs."""
     from orchestrator.runs import list_runs
+    from workflows.units import advice
 
-    found = _with_temporal(lambda client, _: list_runs(client, policy=policy, limit=limit))
+    async def look(client: "Client", stack: "Stack") -> "list[RunSummary]":
+        found = await list_runs(client, policy=policy, limit=limit)
+        if policy is not None and not found:
+            known = {*catalog_names(stack.settings), *(one.policy for one in await list_runs(client, limit=_MANY))}
+            if policy not in known:
+                raise Refusal(f"There is no policy {policy} and no run of it: {advice(policy, sorted(known))}")
+        return found
+
+    found = _with_temporal(look)
     if as_json:
         show.document([_summary(one) for one in found])
         return
     if not found:
-        show.say("No runs yet. `orchestrator run POLICY` starts one.")
+        show.say(f"No runs{f' of {policy}' if policy else ''} yet. `orchestrator run {policy or 'POLICY'}` starts one.")
         return
     table = show.grid("run", "state", "started", ">took")
     for one in found:
@@ -114,11 +124,18 @@ def files(
     as_json: JsonOption = False,
 ) -> None:
     """List how each file of an ended run ended, in the plan's order; JSON is one document a line."""
-    from orchestrator.outcome_files import count_files, read_files
+    from orchestrator.outcome_files import OUTCOMES, REASONS, NoOutcomes, count_files, read_files, reasons_of
     from orchestrator.settings import load_settings
 
     settings = load_settings()
+    known_word("--outcome", outcome, OUTCOMES)
     name = _with_temporal(lambda client, _: _named(client, run)) if run == "latest" else run
+    try:
+        if reason is not None and reason not in REASONS:
+            known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
+        total = count_files(settings, name, outcome=outcome, reason=reason)
+    except NoOutcomes:
+        raise Refusal(_with_temporal(lambda client, _: _why_no_files(client, name))) from None
     rows = read_files(settings, name, outcome=outcome, reason=reason, limit=limit)
     if as_json:
         for row in rows:
@@ -133,7 +150,6 @@ def files(
         show.out().print(f"[{colour}]{row['outcome']}{why}[/]  [dim]{show.size(row['size'] or 0)}[/]  ", end="")
         show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
         shown_rows += 1
-    total = count_files(settings, name, outcome=outcome, reason=reason)
     if total > shown_rows:
         show.note(f"{show.number(total - shown_rows)} more: --limit 0 lists all, --outcome and --reason choose.")
     elif total == 0:
@@ -185,6 +201,18 @@ async def _connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T
     from orchestrator.temporal import connect
 
     return await ask(await connect(stack.settings), stack)
+
+
+async def _why_no_files(client: "Client", run: str) -> str:
+    from orchestrator.runs import run_report
+
+    if not await _has_ended(client, run):
+        return f"run {run} has not ended: its files are listed when it has. `orchestrator runs show {run}` says more."
+    report = await run_report(client, run)
+    if report.plan is None:
+        why = f": {plain(report.trouble)}" if report.trouble else ""
+        return f"run {run} ended {report.state} before it had a plan, so no file is part of it{why}"
+    return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
 
 
 async def _named(client: "Client", run: str) -> str:

@@ -66,11 +66,14 @@ def test_a_wrong_policy_is_named_with_file_line_and_column(machine: Machine) -> 
     [
         (["bogus"], "No such command"),
         (["run"], "Missing argument"),
-        (["run", "nosuch"], "there is no policy `nosuch`"),
+        (["run", "nosuch"], "/policies: there is no policy `nosuch`"),
         (["plan", "/nowhere.yaml"], "/nowhere.yaml"),
         (["run", "archive", "--as-of", "yesterday"], "expected a time"),
         (["runs", "list", "--limit", "0"], "--limit"),
-        (["runs", "files", "no-such-run"], "no table of outcomes"),
+        (["runs", "files", "no-such-run"], "no run no-such-run"),
+        (["runs", "files", "r", "--outcome", "wrong"], "one of done, skipped, failed"),
+        (["runs", "list", "--policy", "nosuch"], "no policy nosuch and no run of it: expected archive"),
+        (["audit", "list", "--event", "nonsense"], "one of run.started, run.preflight"),
         (["hub", "FETCH", "/jobs/"], "FETCH"),
     ],
 )

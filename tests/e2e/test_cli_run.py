@@ -92,6 +92,9 @@ def test_an_interrupted_run_keeps_its_place_and_goes_on(machine: Machine) -> Non
     assert "keeps its place" in said
     assert not machine.processes()
     assert any(path.stat().st_blocks for path in blocks), "it was interrupted in the middle"
+    listed = machine.run("runs", "files")
+    assert (listed.returncode, "has not ended" in listed.stderr) == (2, True)
+    assert "starting Temporal" in listed.stderr
     ended = machine.run("runs", "watch", "latest", "--json")
     assert ended.returncode == 0, ended.stderr
     report = json.loads(ended.stdout.splitlines()[-1])
@@ -149,3 +152,7 @@ def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) 
     lost = f"the list recall.txt (looked up as {machine.folder}/recall.txt): cannot be read: No such file"
     assert (plan.returncode, plan.stderr.splitlines()[-1][: len(lost)]) == (2, lost)
     assert lost in " ".join(machine.run("run", "recall-by-list", "--wait").stdout.split())
+    assert f"before it had a plan, so no file is part of it: {lost}" in machine.run("runs", "files").stderr
+    nonsense = machine.run("runs", "files", report["run_id"], "--reason", "nonsense")
+    assert nonsense.returncode == 2
+    assert "--reason nonsense: expected one of aborted, already_done" in nonsense.stderr
