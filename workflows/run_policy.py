@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.segments import Segments
     from workflows.steering import SEGMENT_DRAINS
+    from workflows.verdict import shown_state, verdict, waits_for
 
 Value = TypeVar("Value")
 FINAL_PHASES = (Phase.REPORT, Phase.OVER)
@@ -179,7 +180,13 @@ class RunPolicy:
 
     async def _end(self) -> RunReport:
         self._finished = workflow.now()
-        self._state = self._verdict()
+        self._state, self._trouble = verdict(
+            refused=self._state is RunState.REFUSED,
+            stop=self._segments.steering.stop,
+            trouble=self._trouble,
+            plan=self._plan,
+            outcomes=self._outcomes or OutcomeCounts(),
+        )
         self._phase = Phase.OVER
         report = RunReport(
             run=self._request.run,
@@ -208,9 +215,9 @@ class RunPolicy:
         return RunStatus(
             run=self._request.run,
             policy=self._policy.name,
-            state=self._shown_state(),
+            state=shown_state(self._phase, self._state, self._segments.steering, self._next_try),
             phase=self._phase,
-            waits_for=self._waits_for(),
+            waits_for=waits_for(self._phase, self._segments.steering, self._next_try),
             actor=self._request.actor,
             reason=self._request.reason,
             plan=self._plan,
@@ -395,43 +402,6 @@ class RunPolicy:
             return Unreached(outcome="cancelled", message=stop.why)
         if self._trouble is not None:
             return Unreached(outcome="failed", reason="hub_error", message=self._trouble)
-        return None
-
-    def _verdict(self) -> RunState:
-        stop = self._segments.steering.stop
-        if self._state is RunState.REFUSED:
-            return RunState.REFUSED
-        if stop is not None and stop.state is RunState.CANCELLED:
-            return RunState.CANCELLED
-        if stop is not None:
-            self._trouble = self._trouble or stop.why
-        outcomes, planned = self._outcomes or OutcomeCounts(), self._plan.files if self._plan else 0
-        if outcomes.total != planned:
-            self._trouble = self._trouble or f"{outcomes.total:,} outcomes do not add up to {planned:,} planned files"
-        if self._trouble or outcomes.failed or outcomes.cancelled:
-            return RunState.FAILED
-        return RunState.SUCCEEDED
-
-    def _shown_state(self) -> RunState:
-        if self._phase is Phase.OVER or self._state is RunState.REFUSED:
-            return self._state
-        if self._segments.steering.stop is not None:
-            return RunState.CANCELLING
-        if self._segments.steering.paused_by is not None:
-            return RunState.PAUSED
-        return RunState.WAITING if self._next_try else RunState.RUNNING
-
-    def _waits_for(self) -> str | None:
-        if self._phase is Phase.OVER:
-            return None
-        if self._phase is Phase.REPORT:
-            return "the account of every file"
-        if self._segments.steering.stop is not None:
-            return "the Hub to end the jobs in flight"
-        if self._segments.steering.paused_by is not None:
-            return f"{self._segments.steering.paused_by} to resume"
-        if self._next_try is not None:
-            return f"the next try of failed files at {self._next_try:%Y-%m-%d %H:%M:%S} UTC"
         return None
 
     def _refuse_when_over(self) -> None:

@@ -1,0 +1,50 @@
+"""How a run ended, and what an open one waits for: plain answers from what is known."""
+
+from datetime import datetime
+
+from workflows.plan import OutcomeCounts, Plan
+from workflows.run import Phase, RunState, Steering, Stop
+
+
+def verdict(
+    *, refused: bool, stop: Stop | None, trouble: str | None, plan: Plan | None, outcomes: OutcomeCounts
+) -> tuple[RunState, str | None]:
+    """Give the final state and what went wrong; counts that do not add up are a failure, whatever else happened."""
+    if refused:
+        return RunState.REFUSED, trouble
+    planned = plan.files if plan else 0
+    if outcomes.total != planned:
+        odd = f"{outcomes.total:,} outcomes do not add up to {planned:,} planned files"
+        return RunState.FAILED, trouble or odd
+    if stop is not None and stop.state is RunState.CANCELLED:
+        return RunState.CANCELLED, trouble
+    trouble = trouble or (stop.why if stop else None)
+    if trouble or outcomes.failed or outcomes.cancelled:
+        return RunState.FAILED, trouble
+    return RunState.SUCCEEDED, None
+
+
+def shown_state(phase: Phase, state: RunState, steering: Steering, next_try: datetime | None) -> RunState:
+    """Give the state that people see; until the end it follows from how the run is steered."""
+    if phase is Phase.OVER or state is RunState.REFUSED:
+        return state
+    if steering.stop is not None:
+        return RunState.CANCELLING
+    if steering.paused_by is not None:
+        return RunState.PAUSED
+    return RunState.WAITING if next_try else RunState.RUNNING
+
+
+def waits_for(phase: Phase, steering: Steering, next_try: datetime | None) -> str | None:
+    """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work."""
+    if phase is Phase.OVER:
+        return None
+    if phase is Phase.REPORT:
+        return "the account of every file"
+    if steering.stop is not None:
+        return "the Hub to end the jobs in flight"
+    if steering.paused_by is not None:
+        return f"somebody to resume it: {steering.paused_by} paused it"
+    if next_try is not None:
+        return f"the next try of failed files at {next_try:%Y-%m-%d %H:%M:%S} UTC"
+    return None
