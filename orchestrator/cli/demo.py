@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,17 +30,23 @@ def demo(
     """Show the whole job on this machine: a project tree, a run, and the proof that nothing was lost."""
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-demo-"))
-    proved = False
+    needless = False
     try:
         found = _rehearse(folder, files, quiet=as_json)
         proved = found["proved"]
+        needless = proved and not keep
         if as_json:
             show.document({**found, "seconds": round(time.monotonic() - began, 1)})
         else:
             took = show.span(time.monotonic() - began)
             show.say(f"\n{'Proved' if proved else 'NOT proved'} in {took}.", "bold green" if proved else "bold red")
+    except KeyboardInterrupt:
+        needless = not keep
+        if needless:
+            show.note(f"\nThe services are stopped; the demo's folder {folder} goes away.", style=None)
+        raise
     finally:
-        if proved and not keep:
+        if needless:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             show.note(f"Logs, state and files are in {folder}.")
@@ -57,7 +64,7 @@ def _rehearse(folder: Path, count: int, *, quiet: bool) -> dict[str, Any]:
     project = _make(settings, count)
     with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note, embedded=True) as stack:
         before = asyncio.run(rehearsal.pools(stack.settings))
-        report = asyncio.run(rehearsal.run(stack.settings, policy, lambda client, run: stay(client, run, stack)))
+        report = asyncio.run(rehearsal.run(stack.settings, policy, partial(stay, stack=stack, kept=False)))
         after = asyncio.run(rehearsal.pools(stack.settings))
         if not quiet:
             print_report(report)
@@ -85,13 +92,14 @@ def _rehearse(folder: Path, count: int, *, quiet: bool) -> dict[str, Any]:
 
 
 def _make(settings: "Settings", count: int) -> "Project":
-    from rich.progress import track
+    from rich.progress import Progress
 
     from orchestrator.demo.project import make_project
     from orchestrator.demo.rehearsal import projects_folder
 
-    steps = iter(track(range(count), "making a project tree", console=show.err(), transient=True))
-    project = make_project(projects_folder(settings), count, step=lambda: next(steps, None))
+    with Progress(console=show.err(), transient=True) as progress:
+        task = progress.add_task("making a project tree", total=count)
+        project = make_project(projects_folder(settings), count, step=lambda: progress.advance(task))
     tree = f"{show.counted(len(project.files), 'file')}, {show.size(project.size)}"
     show.note(f"made a project tree of {tree}, {project.hard_names} with names that hurt")
     return project

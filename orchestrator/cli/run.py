@@ -63,8 +63,8 @@ def run(
             finish(stack, report, as_json=as_json)
 
 
-async def stay(client: "Client", name: str, stack: "Stack") -> "RunReport":
-    """Show a run until it ends, and give its report; explains what becomes of it when the watching is interrupted."""
+async def stay(client: "Client", name: str, stack: "Stack", *, kept: bool = True) -> "RunReport":
+    """Show a run until it ends, and give its report; explains what becomes of it, if it is kept, when interrupted."""
     watching = asyncio.create_task(_watch(client, name))
     minding = asyncio.create_task(_mind(stack))
     try:
@@ -73,7 +73,8 @@ async def stay(client: "Client", name: str, stack: "Stack") -> "RunReport":
             await minding  # A service of ours keeps falling: this raises.
         return await watching
     except asyncio.CancelledError:
-        show.note(_interrupted(name, owned=bool(stack.owned)), style=None)
+        if kept:
+            show.note(_interrupted(name, owned=bool(stack.owned)), style=None)
         raise
     finally:
         minding.cancel()
