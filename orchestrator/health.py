@@ -210,8 +210,7 @@ def application(settings: Settings) -> Starlette:
         }
         found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
         failed = {
-            name: [one.sentence for one in findings if one.health is Health.FAIL]
-            for name, findings in found.items()
+            name: [one.sentence for one in findings if one.health is Health.FAIL] for name, findings in found.items()
         }
         reasons = {name: texts for name, texts in failed.items() if texts}
         checks = {name: Health.FAIL if name in reasons else Health.OK for name in found}
