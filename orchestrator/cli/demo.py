@@ -70,7 +70,7 @@ def _rehearse(folder: Path, count: int, *, quiet: bool) -> dict[str, Any]:
             print_report(report)
             _print_pools(before, after, report)
         claims = []
-        for claim in rehearsal.proof(stack.settings, project, report):
+        for claim in rehearsal.proof(stack.settings, project, report, show.size):
             claims.append(claim)
             if not quiet:
                 show.out().print("[green]ok  [/]" if claim.holds else "[bold red]no  [/]", end="")

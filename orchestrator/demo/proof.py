@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +21,18 @@ class Claim:
     against: tuple[str, ...] = ()
 
 
-def prove(project: Project, target: Path, migrated: set[bytes]) -> Iterator[Claim]:
-    """Look at the disk alone: at the copies, at the stubs, and at what was not to be touched."""
+def prove(project: Project, target: Path, migrated: set[bytes], written: Callable[[int], str]) -> Iterator[Claim]:
+    """Look at the disk alone: copies, stubs, and what was not to be touched; `written` gives bytes as people read them."""
     moved = [original for path, original in project.files.items() if path in migrated]
     rest = [original for path, original in project.files.items() if path not in migrated]
     size = sum(original.size for original in moved)
     bad = [one for one in moved if _checksum(target / os.fsdecode(one.path)) != one.sha256]
     yield _claim(f"{len(moved):,} copies in the target have the checksum of their original", bad)
     bad = [one for one in moved if not _shows_its_size(project, one)]
-    yield _claim(f"{len(moved):,} stubs show their size and time, {size / 1e6:,.0f} MB in all", bad)
+    yield _claim(f"{len(moved):,} stubs show their size and time, {written(size)} in all", bad)
     held = sum(_held(project, one) for one in moved)
     bad = [one for one in moved if _held(project, one) > min(_STUB_BLOCKS * 512, max(one.size, 4096))]
-    yield _claim(f"and occupy {held:,} bytes of this disk", bad)
+    yield _claim(f"and occupy {written(held)} of this disk", bad)
     bad = [one for one in rest if _checksum(project.full(one.path)) != one.sha256]
     yield _claim(f"{len(rest):,} other files are as they were", bad)
 

@@ -74,10 +74,10 @@ async def run(settings: Settings, policy: Policy, stay: "Callable[..., Awaitable
     return await stay(client, await start_run(client, settings, policy, actor="demo", reason="a rehearsal"))
 
 
-def proof(settings: Settings, project: Project, report: RunReport) -> Iterator[Claim]:
-    """Prove the run by the disk, by the Hub and by the audit."""
+def proof(settings: Settings, project: Project, report: RunReport, written: Callable[[int], str]) -> Iterator[Claim]:
+    """Prove the run by the disk, by the Hub and by the audit; `written` gives bytes as people read them."""
     done = {_relative(row["path"]) for row in read_files(settings, report.run, outcome="done")}
-    yield from prove(project, local_hub_root(settings) / "nearline" / "projects", done)
+    yield from prove(project, local_hub_root(settings) / "nearline" / "projects", done, written)
     planned = report.plan.files if report.plan else 0
     yield Claim(
         f"{planned:,} planned files have exactly one outcome each", planned == report.outcomes.total == len(done)

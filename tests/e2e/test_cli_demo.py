@@ -18,6 +18,7 @@ def test_the_demo_proves_that_nothing_is_lost(machine: Machine) -> None:
     assert found["hard_names"] == 24
     assert found["done"] == found["planned"] > 100
     assert all(claim["holds"] for claim in found["proof"])
+    assert any("MiB in all" in claim["claim"] for claim in found["proof"])
 
 
 @pytest.mark.parametrize("moment", ["made a project tree", "starting a worker"])
