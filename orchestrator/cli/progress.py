@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from workflows.progress import RunProgress
 
 _EVERY = 5.0
-_TO_RESUME = " to resume"
 _PHASE = {
     "preflight": "asking the Hub",
     "inventory": "reading the namespace",
@@ -82,15 +81,14 @@ def settled(progress: "RunProgress") -> int:
 def headline(progress: "RunProgress") -> str:
     """What the run does now, and what keeps it from going on."""
     waits, now = waits_for(progress), doing(progress)
-    return f"{now}: {waits}" if waits else now
+    if not waits:
+        return now
+    return f"{now}, waits for {waits}" if progress.status.waits_for else f"{now}: {waits}"
 
 
 def doing(progress: "RunProgress") -> str:
     """What the run does now, in a few words."""
     state = str(progress.state)
-    if state == "paused":
-        by = (progress.status.waits_for or "").removesuffix(_TO_RESUME)
-        return f"paused by {by}" if by else state
     if state != "running":
         return state
     rounds = len(progress.status.rounds)
@@ -100,9 +98,7 @@ def doing(progress: "RunProgress") -> str:
 
 def waits_for(progress: "RunProgress") -> str:
     """What the run waits for, where that says more than what it does."""
-    if progress.state == "paused" or progress.status.phase == "report":
-        return ""
-    return plain(progress.waits_for or "")
+    return "" if progress.status.phase == "report" else plain(progress.waits_for or "")
 
 
 def moves(progress: "RunProgress") -> bool:

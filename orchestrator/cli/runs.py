@@ -147,7 +147,10 @@ def files(
     for row in rows:
         colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
         why = f" {row['reason']}" if row["reason"] else ""
-        show.out().print(f"[{colour}]{row['outcome']}{why}[/]  [dim]{show.size(row['size'] or 0)}[/]  ", end="")
+        show.out().print(
+            f"[{colour}]{row['outcome']}{why}[/]  [dim]{'?' if row['size'] is None else show.size(row['size'])}[/]  ",
+            end="",
+        )
         show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
         shown_rows += 1
     if total > shown_rows:
@@ -179,14 +182,11 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     if as_json:
         show.document({"run_id": status.run, "state": str(status.state)})
     else:
-        show.say(f"{status.run}: {status.state}{_by(status)}")
+        show.say(f"{status.run}: {status.state}{_waiting(status)}")
 
 
-def _by(status: "RunStatus") -> str:
-    if not status.waits_for:
-        return ""
-    by = status.waits_for.removesuffix(" to resume")
-    return f" by {by}" if status.state == "paused" else f" ({status.waits_for})"
+def _waiting(status: "RunStatus") -> str:
+    return f", waits for {status.waits_for}" if status.waits_for else ""
 
 
 def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def out() -> "Console":
     from rich.console import Console
 
     # In a pipe nobody looks at the width: names and digests stay in one piece.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 @cache
@@ -31,7 +32,7 @@ def err() -> "Console":
     """The console of what goes on meanwhile, and of errors: standard error."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def say(text: str = "", style: str | None = None, *, whole: bool = False) -> None:
@@ -61,8 +62,8 @@ def table(rows: "Table") -> None:
         return
     with out().capture() as drawn:
         out().print(rows)
-    lines = [line.rstrip() for line in drawn.get().strip("\n").splitlines()]
-    sys.stdout.write("\n".join(lines).strip("\n") + "\n")
+    lines = "\n".join(line.rstrip() for line in drawn.get().splitlines())
+    sys.stdout.write(dedent(lines.strip("\n")) + "\n")
     sys.stdout.flush()
 
 

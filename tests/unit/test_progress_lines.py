@@ -25,8 +25,9 @@ def test_a_run_that_cannot_reach_the_hub_says_why() -> None:
 
 def test_a_paused_run_names_who_paused_it_and_promises_no_end() -> None:
     facts: dict[str, Any] = {"plan": PLAN, "counts": OutcomeCounts(done=10, bytes_done=100), "work_started": NOW}
-    one = progress(RunState.PAUSED, Phase.WORK, waits_for="root@vm to resume", **facts)
-    assert headline(one) == doing(one) == "paused by root@vm"
+    one = progress(RunState.PAUSED, Phase.WORK, waits_for="somebody to resume it: root@vm paused it", **facts)
+    assert doing(one) == "paused"
+    assert headline(one) == "paused, waits for somebody to resume it: root@vm paused it"
     assert not moves(one)
     assert "/s" not in detail(one) and "left" not in detail(one)
     going = progress(RunState.RUNNING, Phase.WORK, **facts)
