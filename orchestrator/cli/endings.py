@@ -31,7 +31,7 @@ def told(error: BaseException) -> tuple[Ending, str]:
         return error.ending, str(error)
     for kind, ending, hint in _known():
         if isinstance(error, kind):
-            text = plain(str(error)).strip() or type(error).__name__
+            text = str(error).removeprefix(f"{type(error).__name__}: ").strip() or type(error).__name__
             return ending, f"{text}{f' {hint}' if hint else ''}"
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
