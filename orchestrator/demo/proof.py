@@ -22,7 +22,7 @@ class Claim:
 
 
 def prove(project: Project, target: Path, migrated: set[bytes], written: Callable[[int], str]) -> Iterator[Claim]:
-    """Look at the disk alone: copies, stubs, and what was not to be touched; `written` gives bytes as people read them."""
+    """Look at the disk alone: copies, stubs, and what was not to be touched; `written` writes bytes for people."""
     moved = [original for path, original in project.files.items() if path in migrated]
     rest = [original for path, original in project.files.items() if path not in migrated]
     size = sum(original.size for original in moved)
