@@ -32,7 +32,7 @@ def told(error: BaseException) -> tuple[Ending, str]:
     for kind, ending, hint in _known():
         if isinstance(error, kind):
             text = str(error).removeprefix(f"{type(error).__name__}: ").strip() or type(error).__name__
-            return ending, f"{text}{f' {hint}' if hint else ''}"
+            return ending, f"{text.rstrip('.')}. {hint}" if hint else text
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return Ending.BAD_INPUT, f"{error.strerror or error}{where}"
