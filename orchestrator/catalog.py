@@ -9,7 +9,8 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.documents import LARGEST_FILE, Document, Place, PolicyError, Problem, read_document, several
-from workflows.policy import NOT_YET, NOT_YET_VALUES, Policy
+from orchestrator.zones import zone_mistakes
+from workflows.policy import Policy
 from workflows.units import Mistake, Mistakes, advice, nearest, shown
 
 __all__ = [
@@ -37,11 +38,12 @@ def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
     try:
         policy = Policy.model_validate(document.data, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = list(_found(error, document))
+        problems = [*_found(error, document), *_neither(document)]
         raise PolicyError(several(problems)) from None
-    empty = list(_empty_lists(document, document.data, ()))
-    if empty:
-        raise PolicyError(several(empty))
+    problems = list(_empty_lists(document, document.data, ()))
+    problems += [document.problem(one.where, _path(one.where) + one.text) for one in zone_mistakes(policy)]
+    if problems:
+        raise PolicyError(several(problems))
     return LoadedPolicy(policy, document)
 
 
@@ -102,7 +104,7 @@ def same_name(loaded: LoadedPolicy, places: dict[str, str]) -> list[Problem]:
     return [document.problem(("name",), f"name: {before} has the name `{name}` already: give each policy its own")]
 
 
-_IMPLIED_BY: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
+_EITHER: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
 _MAY_BE_EMPTY: Final[tuple[Place, ...]] = (("retry", "permanent"), ("run", "fields"))
 
 
@@ -134,10 +136,8 @@ def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
     meant = {place for each in errors if each["type"] == "extra_forbidden" for place in _meant(each["loc"])}
     for each in errors:
         where = tuple(part for part in each["loc"] if part != "[key]")
-        if each["type"] == "missing":
-            implied = _IMPLIED_BY.get(where)
-            if where in meant or (implied is not None and implied in document.keys):
-                continue
+        if each["type"] == "missing" and where in meant:
+            continue
         for mistake in _mistakes(each, where):
             yield document.problem(
                 mistake.where,
@@ -145,6 +145,17 @@ def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
                 + mistake.text,
                 at_key=mistake.at_key,
             )
+
+
+def _neither(document: Document) -> Iterator[Problem]:
+    """Find where one of two keys is needed and there is none, nor one that was probably meant."""
+    for key, other in _EITHER.items():
+        around: Any = document.data.get("run") if len(key) > 1 else document.data
+        if not isinstance(around, dict) or key[-1] in around or other[-1] in around:
+            continue
+        if any(place in (key, other) for name in around for place in _meant((*key[:-1], name))):
+            continue
+        yield document.problem(key, f"{_path(key[:-1])}`{key[-1]}` is missing: {_described(key)}")
 
 
 def _mistakes(each: Any, where: Place) -> Iterator[Mistake]:
@@ -197,8 +208,6 @@ def _said(each: Any, where: Place) -> str:
 
 def _literal(expected: str, value: object, where: Place) -> str:
     known = re.findall(r"'([^']*)'", expected)
-    if value in NOT_YET_VALUES.get(where, ()):
-        return f"{shown(value)} {_LATER}: write {_either(known)}"
     if not known:
         return f"expects {expected}, found {shown(value)}"
     if isinstance(value, str):
@@ -212,22 +221,19 @@ def _either(words: list[str]) -> str:
 
 
 _EMPTY_LIST = "the list is empty: write at least one item, or leave the key out"
+_PARTS: Final[tuple[Place, ...]] = (
+    (), ("select",), ("run",), ("guards",), ("approval",), ("retry",), ("breaker",), ("retry", "failed_files"),
+    ("run", "batch"), ("run", "rate"), ("breaker", "stop_at"),
+)  # fmt: skip
 _MOST_ERRORS = 100
-_INSTEAD: Final[Mapping[Place, str]] = {
-    ("sites",): "write `site:` with one of them",
-    ("run", "stages"): "write `workflow:` with one of them",
-}
 _SYNONYMS: Final = {
     "source": "from", "where": "rules", "filters": "rules", "sort": "order_by", "order": "order_by", "type": "workflow",
     "timeout": "job_timeout", "parallel": "concurrency", "threads": "concurrency", "retries": "retry", "title": "name",
 }  # fmt: skip
-_LATER = "is part of the language, but this version cannot run it yet"
 
 
 def _unknown_key(where: Place) -> str:
     parent, key = where[:-1], str(where[-1])
-    if key in NOT_YET.get(parent, ()):
-        return f"`{key}` {_LATER}: {_INSTEAD.get(where, 'leave it out')}"
     elsewhere = _elsewhere(parent, key)
     return f"unknown key {shown(key)}: {elsewhere or advice(key, _keys_at(parent), _SYNONYMS)}"
 
@@ -235,9 +241,9 @@ def _unknown_key(where: Place) -> str:
 def _elsewhere(parent: Place, key: str) -> str | None:
     if nearest(key, _keys_at(parent), _SYNONYMS):
         return None
-    for part in ((), ("select",), ("run",), ("guards",), ("retry",), ("retry", "failed_files"), ("run", "batch")):
+    for part in _PARTS:
         if part != parent and key in _keys_at(part):
-            return f"it belongs {'under `' + '.'.join(part) + '`' if part else 'at the top'}"
+            return f"it belongs {'under `' + '.'.join(map(str, part)) + '`' if part else 'at the top'}"
     return None
 
 

@@ -27,8 +27,8 @@ def order_of(policy: Policy) -> JobOrder:
     """Take out of a policy what its jobs need; what the Hub discovers by itself cannot be looked at before."""
     run, discovery = policy.run, policy.select.source.discovery
     return JobOrder(
-        site=policy.site,
-        workflow=run.workflow,
+        site=policy.one_site,
+        workflow=run.hub_workflow,
         fields=run.fields,
         queue=run.queue,
         discovery=discovery,

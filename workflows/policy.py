@@ -1,214 +1,62 @@
 """The policy: one document of the policy language, as a value that is valid or does not exist."""
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Literal
 
 import rfc8785
-from pydantic import (
-    BeforeValidator,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    PlainValidator,
-    Strict,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from workflows import units
-from workflows.fields import (
-    Age,
-    Count,
-    Duration,
-    DurationOrNone,
-    Flag,
-    Folder,
-    Line,
-    Name,
-    Percent,
-    Prose,
-    Size,
-    SomeBytes,
-    Wait,
-)
+from workflows.approving import Approval
+from workflows.fields import Duration, Flag, Line, Name, Prose
+from workflows.guarding import Guards
 from workflows.payload import Payload
+from workflows.policy_tests import Expectation, PolicyTest, TestFile
+from workflows.retrying import Breaker, FailedReason, Retry, RetryFailedFiles
+from workflows.running import Batch, Recheck, Run
 from workflows.selecting import DEFAULT_RULE, DISCOVERY, Limit, OrderKey, Rule, Select, Source, inside
+from workflows.triggers import Trigger
 from workflows.units import Mistake, Mistakes, shown
 
 __all__ = [
-    "DEFAULT_RULE", "NOT_YET", "NOT_YET_VALUES", "Batch", "Expectation", "Guards", "Limit", "OrderKey", "Policy",
-    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Source", "TestFile",
+    "DEFAULT_RULE", "Batch", "Expectation", "FailedReason", "Guards", "Limit", "Notify", "OrderKey", "Policy",
+    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Slo", "Source", "TestFile",
 ]  # fmt: skip
 
-FailedReason = Literal[
-    "permission_denied", "no_such_file", "checksum", "target_error", "hub_error", "timeout", "aborted", "unknown"
-]
 
-# Words of the language that this version cannot run; a policy that holds one is refused by name, never half obeyed.
-NOT_YET: Final[Mapping[tuple[str | int, ...], frozenset[str]]] = {
-    (): frozenset({"triggers", "approval", "breaker", "notify", "slo", "sites"}),
-    ("run",): frozenset({"stages", "windows", "outside_windows", "rate"}),
-    ("retry",): frozenset({"quarantine"}),
-}
-NOT_YET_VALUES: Final[Mapping[tuple[str | int, ...], frozenset[str]]] = {("guards", "on_exceed"): frozenset({"ask"})}
+class Notify(Payload):
+    """Who hears of what; the targets are named in the settings, so that no policy holds a secret."""
 
-
-class Guards(Payload):
-    """What the whole plan must stay under before anything moves."""
-
-    max_files: Count | None = Field(None, description="At most so many files in a plan.")
-    max_bytes: SomeBytes | None = Field(None, description="At most so many bytes in a plan.")
-    max_percent_of_scope: Percent | None = Field(
-        None, description="At most this share of the files, and of the bytes, that the inventory holds."
+    on: tuple[Literal["succeeded", "failed", "paused", "refused", "approval", "critical", "late"], ...] = Field(
+        min_length=1, description="What is told."
     )
-    on_exceed: Literal["refuse", "truncate"] = Field(
-        "refuse", description="A plan over a guard: refuse the run, or take only the first files that fit."
-    )
-    inventory_max_age: Duration | None = Field(None, description="The oldest inventory that a plan may be made from.")
+    to: Line = Field(description="A target, by its name in the settings.")
 
 
-class Batch(Payload):
-    """How much goes to the Hub as one job."""
+class Late(Payload):
+    """How old the last success may be."""
 
-    files: Annotated[int, Strict(), Field(ge=1, le=10_000, description="At most so many files a job.")] = 1000
-    bytes: SomeBytes = Field(2**40, description="At most so many bytes a job; a larger file goes alone.")
-
-
-class Recheck(Payload):
-    """What is compared with the plan just before a batch is sent."""
-
-    compare: tuple[Literal["size", "modified"], ...] = Field(
-        ("size", "modified"), min_length=1, description="The attributes that must be as they were planned."
-    )
-    if_changed: Literal["skip"] = Field("skip", description="What happens to a file that changed: it is skipped.")
-
-
-RecheckOrNone = Annotated[
-    Recheck | None,
-    BeforeValidator(lambda value: None if value == "none" else value),
-    PlainSerializer(lambda value: "none" if value is None else value.model_dump(mode="json")),
-]
-
-
-class Run(Payload):
-    """What is asked of the Hub, and how fast."""
-
-    workflow: Line = Field(description="The hub workflow to run, such as migrate, premigrate or recall.")
-    fields: dict[Line, JsonValue] = Field(default_factory=dict, description="The hub workflow's own fields.")
-    queue: Line = Field("default", description="The Hub's queue.")
-    batch: Batch = Field(Batch(), description="How much goes to the Hub as one job.")
-    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000, description="Jobs in flight at a time.")] = 4
-    deadline: Duration | None = Field(None, description="The longest that the whole run may take.")
-    job_timeout: Duration = Field(timedelta(hours=6), description="The longest that one job may take.")
-    stall_after: DurationOrNone = Field(
-        timedelta(minutes=30), description="A job without any progress for so long is cancelled; none never does."
-    )
-    recheck: RecheckOrNone = Field(
-        Recheck(), description="What is compared with the plan just before a batch is sent; none skips it."
-    )
-    verify: Literal["none", "status"] = Field(
-        "none", description="After a job: trust its answer (none), or ask the Hub where each file is now (status)."
-    )
-
-
-class RetryFailedFiles(Payload):
-    """The ladder that failed files climb: how often each is tried, and the waits between."""
-
-    attempts: Annotated[
-        int, Strict(), Field(ge=1, le=100, description="How often a file is tried, the first time included.")
-    ] = 3
-    wait: tuple[Wait, ...] = Field(
-        (timedelta(minutes=1), timedelta(minutes=5)), description="The waits between tries; the last one repeats."
-    )
+    warn: Duration | None = Field(None, description="Older than this: a warning.")
+    page: Duration | None = Field(None, description="Older than this: somebody is called.")
 
     @model_validator(mode="after")
-    def _has_rungs(self) -> "RetryFailedFiles":
-        if self.attempts > 1 and not self.wait:
-            raise Mistakes([Mistake(("wait",), f"{self.attempts} attempts need a wait: write one, such as [1m]")])
+    def _in_order(self) -> "Late":
+        if self.warn is None and self.page is None:
+            raise ValueError("expects a mark, such as {warn: 24h, page: 36h}")
+        if self.warn is not None and self.page is not None and self.page <= self.warn:
+            raise Mistakes(
+                [Mistake(("page",), f"`page` must be longer than `warn` ({units.duration_text(self.warn)})")]
+            )
         return self
 
 
-class Retry(Payload):
-    """What happens to files that failed."""
+class Slo(Payload):
+    """What the policy promises."""
 
-    failed_files: RetryFailedFiles = Field(RetryFailedFiles(), description="The ladder that failed files climb.")
-    resubmit: Literal["failed_files", "job"] = Field(
-        "failed_files", description="Send failed files in a new job, or use the Hub's own resubmit of the job."
-    )
-    permanent: tuple[FailedReason, ...] = Field(
-        ("no_such_file", "permission_denied"), description="Reasons of failure that are never tried again."
-    )
-
-
-class TestFile(Payload):
-    """A file that a policy's own test imagines; what is left out is unknown."""
-
-    __test__ = False
-
-    path: Folder = Field(description="The whole path.")
-    size: Size | None = Field(None, description="The file's size.")
-    disk_usage: Size | None = Field(None, description="The bytes that it takes on disk.")
-    accessed: Age | None = Field(None, description="How long ago it was opened.")
-    modified: Age | None = Field(None, description="How long ago its content was changed.")
-    changed: Age | None = Field(None, description="How long ago the file or its attributes were changed.")
-    status: Literal["resident", "premigrated", "migrated"] | None = Field(None, description="Where its bytes are.")
-    owner: Line | None = Field(None, description="Its owner.")
-    group: Line | None = Field(None, description="Its group.")
-    metadata: dict[Line, str] | None = Field(None, description="Its metadata.")
-
-
-class Expectation(Payload):
-    """What a test expects: a verdict, or the rule that decides."""
-
-    verdict: Literal["selected", "kept", "stays", "excluded", "unknown"] | None = None
-    rule: str | None = None
-
-
-def _expectation(value: object) -> Expectation:
-    if isinstance(value, Expectation):
-        return value
-    known = ("selected", "kept", "stays", "excluded", "unknown")
-    if isinstance(value, dict):
-        for key in value:
-            if key != "rule":
-                raise Mistakes(
-                    [Mistake((key,), f"unknown key {shown(key)}: {units.advice(str(key), ('rule',))}", True)]
-                )
-        rule = value.get("rule")
-        if not isinstance(rule, str) or not rule:
-            raise ValueError("expects the name of a rule, such as {rule: media}")
-        return Expectation(rule=rule)
-    for verdict in known:
-        if verdict == value:
-            return Expectation(verdict=verdict)
-    hint = units.advice(value, known) if isinstance(value, str) else f"expected one of {', '.join(known)}"
-    raise ValueError(f"expects {{rule: NAME}} or a verdict, found {shown(value)}: {hint}")
-
-
-ExpectationField = Annotated[
-    Expectation,
-    PlainValidator(_expectation),
-    PlainSerializer(lambda expect: expect.verdict if expect.rule is None else {"rule": expect.rule}),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["selected", "kept", "stays", "excluded", "unknown"]},
-                {"type": "object", "properties": {"rule": {"type": "string"}}, "required": ["rule"]},
-            ]
-        }
-    ),
-]
-
-
-class PolicyTest(Payload):
-    """A test that a policy carries: a file, and what must become of it."""
-
-    file: TestFile = Field(description="The imagined file.")
-    expect: ExpectationField = Field(description="{rule: NAME}, or selected, kept, stays, excluded, unknown.")
+    last_success: Late = Field(description="How old the last success may be.")
 
 
 class Policy(Payload):
@@ -220,30 +68,93 @@ class Policy(Payload):
     owner: Line | None = Field(None, description="Who is told; free text.")
     labels: dict[Line, str] = Field(default_factory=dict, description="Words to find policies by.")
     enabled: Flag = Field(True, description="A disabled policy starts no run.")
-    site: Line = Field(description="The Hub's site, by its name, such as london.")
+    site: Line | None = Field(None, description="The Hub's site, by its name, such as london; or else `sites`.")
+    sites: tuple[Line, ...] = Field((), max_length=100, description="Several sites: one run at each.")
+    triggers: tuple[Trigger, ...] = Field(
+        (), max_length=100, description="Why a run starts by itself; any of them does. None at all: by hand only."
+    )
     select: Select = Field(description="Which files a run takes, and in which order.")
     guards: Guards = Field(Guards(), description="What the whole plan must stay under before anything moves.")
+    approval: Approval = Field(Approval(), description="Whether a person must agree to exactly this plan first.")
     run: Run = Field(description="What is asked of the Hub, and how fast.")
     retry: Retry = Field(Retry(), description="What happens to files that failed.")
+    breaker: Breaker | None = Field(None, description="Stops sending when too much fails.")
+    notify: tuple[Notify, ...] = Field((), max_length=100, description="Who hears of what.")
+    slo: Slo | None = Field(None, description="What the policy promises; a late one is told.")
     tests: tuple[PolicyTest, ...] = Field(
         (), max_length=1000, description="Files, and what must become of them; checked offline."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Policy":
-        found = list(islice(chain(self._discovery_mistakes(), self._test_mistakes()), units.MOST_MISTAKES))
+        found = list(
+            islice(
+                chain(
+                    self._site_mistakes(), self._discovery_mistakes(), self._trigger_mistakes(), self._test_mistakes()
+                ),
+                units.MOST_MISTAKES,
+            )
+        )
         if found:
             raise Mistakes(found)
         return self
 
     def canonical(self) -> str:
-        """Write the policy as canonical JSON (RFC 8785): equal policies give equal text, however they were written."""
-        return rfc8785.dumps(_without_none(self.model_dump(mode="json", by_alias=True))).decode()
+        """Write the policy as canonical JSON (RFC 8785): equal policies give equal text, however they were written.
+
+        What has its default is left out, so that a policy keeps its digest when the language gains a key.
+        """
+        return rfc8785.dumps(_without_none(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))).decode()
 
     @cached_property
     def digest(self) -> str:
         """Identify the policy by its canonical text: SHA-256, in hex."""
         return sha256(self.canonical().encode()).hexdigest()
+
+    @property
+    def all_sites(self) -> tuple[str, ...]:
+        """The sites at which it runs, one run at each."""
+        return self.sites if self.site is None else (self.site,)
+
+    @property
+    def one_site(self) -> str:
+        """The site of a run. Raises ValueError for a policy of several that was not narrowed with `at`."""
+        if len(self.all_sites) != 1:
+            raise ValueError(f"the policy {self.name} is for the sites {', '.join(self.all_sites)}: name one")
+        return self.all_sites[0]
+
+    def at(self, site: str) -> "Policy":
+        """Give the same policy for one of its sites. Raises ValueError when it is not one of them."""
+        if site not in self.all_sites:
+            raise ValueError(f"the policy {self.name} is not for {shown(site)}: {units.advice(site, self.all_sites)}")
+        return self if self.site == site else self.model_copy(update={"site": site, "sites": ()})
+
+    def _site_mistakes(self) -> Iterator[Mistake]:
+        if self.site is not None and self.sites:
+            yield Mistake(("sites",), "`site` and `sites` cannot be together: keep one", at_key=True)
+        if self.site is None and not self.sites:
+            yield Mistake((), "`site` is missing: the Hub's site, by its name, such as london; or else `sites`")
+        for index, site in enumerate(self.sites):
+            if site in self.sites[:index]:
+                yield Mistake(("sites", index), f"{shown(site)} is there twice: keep one")
+
+    def _trigger_mistakes(self) -> Iterator[Mistake]:
+        pools: list[tuple[str, str | None]] = []
+        for index, trigger in enumerate(self.triggers):
+            if trigger in self.triggers[:index]:
+                yield Mistake(("triggers", index), "the same trigger is above already: keep one")
+            elif trigger.threshold is not None:
+                pool = (trigger.threshold.pool, trigger.threshold.filesystem)
+                if pool in pools:
+                    yield Mistake(
+                        ("triggers", index, "threshold", "pool"),
+                        f"another threshold of {shown(pool[0])} is above already: keep one",
+                    )
+                pools.append(pool)
+            if trigger.after is not None and trigger.after.policy == self.name:
+                yield Mistake(
+                    ("triggers", index, "after", "policy"), "a policy cannot start after itself: it would never end"
+                )
 
     def _discovery_mistakes(self) -> Iterator[Mistake]:
         if self.select.source.discovery is None:
@@ -255,6 +166,10 @@ class Policy(Payload):
             yield Mistake(("run", "recheck"), f"{DISCOVERY}: leave `recheck` out", at_key=True)
         if self.run.verify != "none":
             yield Mistake(("run", "verify"), f"{DISCOVERY}: leave `verify` out", at_key=True)
+        if self.guards.unusual is not None:
+            yield Mistake(("guards", "unusual"), f"{DISCOVERY}: leave `unusual` out", at_key=True)
+        if self.approval.auto is not None:
+            yield Mistake(("approval", "auto"), f"{DISCOVERY}: leave `auto` out", at_key=True)
         if self.tests:
             yield Mistake(("tests",), f"{DISCOVERY}: there is nothing to test, leave `tests` out", at_key=True)
 

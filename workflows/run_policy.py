@@ -109,7 +109,7 @@ class RunPolicy:
     async def _check_the_hub(self) -> None:
         run = self._policy.run
         request = PreflightRequest(
-            run=self._request.run, site=self._policy.site, workflow=run.workflow, queue=run.queue
+            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, queue=run.queue
         )
         await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
 
@@ -117,7 +117,7 @@ class RunPolicy:
         self._phase = Phase.INVENTORY
         select = self._policy.select
         request = InventoryRequest(
-            name=self._request.run, site=self._policy.site, source=select.source, paths=select.paths
+            name=self._request.run, site=self._policy.one_site, source=select.source, paths=select.paths
         )
         self._inventory = await self._unless_stopped(
             workflow.start_activity_method(Inventories.take_inventory, request, **LONG_READ)
@@ -413,7 +413,7 @@ class RunPolicy:
             "reason": self._request.reason,
             "policy": self._policy.name,
             "policy_digest": self._policy.digest,
-            "site": self._policy.site,
+            "site": self._policy.one_site,
         }
 
     async def _record(self, event: str, *, actor: str = "engine", **body: object) -> None:

@@ -1,0 +1,32 @@
+"""Words of a policy that are read and checked, but that this version does not run: refused by name, never ignored."""
+
+from collections.abc import Iterator
+
+from workflows.policy import Policy
+
+__all__ = ["unready", "unready_triggers"]
+
+
+def unready(policy: Policy) -> tuple[str, ...]:
+    """Name the keys of a policy without which a run would do something else than it says."""
+    return tuple(_keys(policy))
+
+
+def unready_triggers(policy: Policy) -> tuple[str, ...]:
+    """Name the triggers of a policy that this version does not follow; such a policy can still be run by hand."""
+    return tuple(f"triggers[{i}].{t.kind}" for i, t in enumerate(policy.triggers) if t.kind != "schedule")
+
+
+def _keys(policy: Policy) -> Iterator[str]:
+    run = policy.run
+    for key, used in (
+        ("run.stages", run.stages),
+        ("run.windows", run.windows),
+        ("run.rate", run.rate),
+        ("retry.quarantine", policy.retry.quarantine),
+        ("breaker", policy.breaker),
+        ("notify", policy.notify),
+        ("slo", policy.slo),
+    ):
+        if used:
+            yield key
