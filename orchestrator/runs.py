@@ -23,9 +23,10 @@ from orchestrator.settings import Settings
 from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.progress import FlightProgress, RunProgress, combine
-from workflows.run import Flight, Person, RunReport, RunRequest, RunState, RunStatus, SegmentStatus
+from workflows.run import Decision, Flight, Person, RunReport, RunRequest, RunState, RunStatus, SegmentStatus
 from workflows.run_batches import RunBatches
 from workflows.run_policy import RunPolicy
+from workflows.unready import unready
 
 LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
@@ -63,11 +64,18 @@ async def start_run(
     reason: str,
     as_of: datetime | None = None,
     alone: bool = True,
+    version: int | None = None,
 ) -> str:
     """Start one execution of a policy and give its name; `alone` refuses while another run of it is open.
 
     Whether one is open is asked of Temporal's list of runs, which follows a start within a second.
     """
+    words = unready(policy)
+    if words:
+        raise RunError(
+            f"policy {policy.name} uses {', '.join(words)}, which this version reads but does not run yet: "
+            "leave that out to run the rest"
+        )
     open_run = await _open_run(client, policy.name) if alone else None
     if open_run is not None:
         raise RunError(
@@ -79,6 +87,7 @@ async def start_run(
     request = RunRequest(
         run=run,
         policy=policy,
+        version=version,
         actor=actor,
         reason=reason,
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
@@ -174,6 +183,12 @@ async def resume(client: Client, run: str, *, actor: str, reason: str = "") -> R
 async def cancel(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
     """End a run: nothing more begins, the Hub's jobs in flight are cancelled, every file is accounted for."""
     return await _update(client, run, RunPolicy.cancel, Person(actor=actor, reason=reason))
+
+
+async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:
+    """Approve or reject the plan that a run waits with; raises RunError when that word cannot be taken."""
+    decision = Decision(actor=actor, reason=reason, digest=digest, approved=approved)
+    return await _update(client, run, RunPolicy.decide, decision)
 
 
 async def _ask(handle: WorkflowHandle[Any, Any], query: Any, name: str) -> Any:

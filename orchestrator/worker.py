@@ -16,6 +16,7 @@ from activities.hub.client import Hub
 from activities.inventory import Inventories
 from activities.jobs import Jobs
 from activities.outcomes import Outcomes
+from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
 from activities.preflight import Preflight
 from activities.selection import Plans
@@ -84,11 +85,14 @@ def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..
     jobs = Jobs(hub, storage, audit, JobPoller(hub))
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
+    checks = PlanChecks(storage, log)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
         Inventories(hub, storage, **limits).take_inventory,
         plans.make_plan,
+        checks.usual_plan,
+        checks.misfit,
         Submits(hub, storage, audit).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,

@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
-from workflows.plan import OutcomeCounts, Plan
+from workflows.plan import OutcomeCounts, Plan, UsualPlan
 from workflows.policy import Guards, Retry, RetryFailedFiles
+
+FEWEST_RUNS = 3
+"""With fewer runs to look back on, nothing is unusual."""
 
 
 def ladder_wait(ladder: RetryFailedFiles, tries: int) -> timedelta | None:
@@ -28,8 +31,13 @@ def without_retryable(counts: OutcomeCounts, retry: Retry) -> OutcomeCounts:
     return counts.model_copy(update={"failed": failed})
 
 
-def breach(plan: Plan, guards: Guards, *, now_us: int) -> str | None:
+def breach(plan: Plan, guards: Guards, *, now_us: int, usual: UsualPlan | None = None) -> str | None:
     """Name the first guard that the plan breaks, with both numbers; None when it may go on."""
+    return excess(plan, guards, usual) or stale(plan, guards, now_us=now_us)
+
+
+def excess(plan: Plan, guards: Guards, usual: UsualPlan | None = None) -> str | None:
+    """Name the first guard on the plan's size that it breaks; a person may agree to it where the policy asks."""
     if guards.max_files is not None and plan.files > guards.max_files:
         return f"the plan holds {plan.files:,} files, guards.max_files allows {guards.max_files:,}"
     if guards.max_bytes is not None and plan.bytes > guards.max_bytes:
@@ -41,6 +49,11 @@ def breach(plan: Plan, guards: Guards, *, now_us: int) -> str | None:
                     f"the plan holds {part:,} of {whole:,} {what} in its scope ({part * 100 / max(whole, 1):.1f}%), "
                     f"guards.max_percent_of_scope allows {guards.max_percent_of_scope:g}%"
                 )
+    return _unusual(plan, guards, usual)
+
+
+def stale(plan: Plan, guards: Guards, *, now_us: int) -> str | None:
+    """Say that the inventory behind the plan is too old; to that nobody can agree."""
     if guards.inventory_max_age is not None and plan.inventory_taken_us:
         age = timedelta(microseconds=now_us - plan.inventory_taken_us)
         if age > guards.inventory_max_age:
@@ -48,14 +61,30 @@ def breach(plan: Plan, guards: Guards, *, now_us: int) -> str | None:
     return None
 
 
-def caps(plan: Plan, guards: Guards) -> tuple[int | None, int | None]:
+def caps(plan: Plan, guards: Guards, usual: UsualPlan | None = None) -> tuple[int | None, int | None]:
     """Say how many files and bytes a truncated plan may hold under every guard on size; None is no limit."""
     files = [guards.max_files]
     size = [guards.max_bytes]
+    if guards.unusual is not None and usual is not None and usual.runs >= FEWEST_RUNS:
+        files.append(int(usual.files * guards.unusual.factor))
+        size.append(int(usual.bytes * guards.unusual.factor))
     if guards.max_percent_of_scope is not None:
         files.append(int(plan.scope_files * guards.max_percent_of_scope / 100))
         size.append(int(plan.scope_bytes * guards.max_percent_of_scope / 100))
     return _least(files), _least(size)
+
+
+def _unusual(plan: Plan, guards: Guards, usual: UsualPlan | None) -> str | None:
+    if guards.unusual is None or usual is None or usual.runs < FEWEST_RUNS:
+        return None
+    factor = guards.unusual.factor
+    for planned, median, what in ((plan.files, usual.files, "files"), (plan.bytes, usual.bytes, "bytes")):
+        if planned > factor * median:
+            return (
+                f"the plan holds {planned:,} {what}, the median of the last {usual.runs} runs is {median:,}, "
+                f"guards.unusual allows {factor:g} times that"
+            )
+    return None
 
 
 def _least(limits: list[int | None]) -> int | None:

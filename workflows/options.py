@@ -45,6 +45,9 @@ PREFLIGHT: ActivityOptions = {
         non_retryable_error_types=[*PERMANENT, *DAMAGED],
     ),
 }
+CHECK: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=5), "retry_policy": PATIENT}
+"""A look at the audit and the storage."""
+
 LONG_READ: ActivityOptions = {
     "start_to_close_timeout": timedelta(days=7),
     "heartbeat_timeout": timedelta(seconds=20),

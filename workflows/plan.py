@@ -39,6 +39,14 @@ class Plan(Payload):
         return datetime.fromtimestamp(self.as_of_us / 1_000_000, UTC)
 
 
+class UsualPlan(Payload):
+    """What the last runs of a policy planned: how many of them were looked at, and the medians."""
+
+    runs: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
 class OutcomeCounts(Payload):
     """How many files ended in each outcome; adds up to the plan's files when a run is over."""
 

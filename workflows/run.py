@@ -10,7 +10,7 @@ from workflows.policy import Policy
 
 
 class RunState(StrEnum):
-    """Where a run is; the last four are final."""
+    """Where a run is; the last five are final."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -19,12 +19,16 @@ class RunState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REFUSED = "refused"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
         """Nothing happens in this run any more."""
-        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.REFUSED, RunState.CANCELLED)
+        return self in _FINAL
+
+
+_FINAL = (RunState.SUCCEEDED, RunState.FAILED, RunState.REFUSED, RunState.EXPIRED, RunState.CANCELLED)
 
 
 class Phase(StrEnum):
@@ -33,6 +37,7 @@ class Phase(StrEnum):
     PREFLIGHT = "preflight"
     INVENTORY = "inventory"
     PLAN = "plan"
+    APPROVAL = "approval"
     WORK = "work"
     REPORT = "report"
     OVER = "over"
@@ -43,6 +48,25 @@ class Person(Payload):
 
     actor: str
     reason: str = ""
+
+
+class Decision(Person):
+    """What a person says of a plan, which is named by its digest or the first twelve characters or more of it."""
+
+    digest: str
+    approved: bool
+
+
+class ApprovalWanted(Payload):
+    """A plan that waits for a person: why, until when, and who may not approve it."""
+
+    digest: str
+    files: int
+    bytes: int
+    why: str
+    since: datetime
+    expires: datetime
+    not_by: str | None = None
 
 
 class Stop(Payload):
@@ -82,13 +106,18 @@ class SoFar(Payload):
     steering: Steering
     started: datetime
     work_started: datetime
+    waited_for_approval: timedelta = timedelta(0)
 
 
 class RunRequest(Payload):
-    """One execution of a policy: the whole policy as it was when somebody asked, who asked and why."""
+    """One execution of a policy: the whole policy as it was when somebody asked, who asked and why.
+
+    Without a name the run has that of its workflow; `version` is the number of the applied version that it runs.
+    """
 
     run: str
     policy: Policy
+    version: int | None = None
     actor: str
     reason: str
     as_of_us: int | None = None
@@ -155,6 +184,8 @@ class RunStatus(Payload):
     waits_for: str | None = None
     actor: str = ""
     reason: str = ""
+    version: int | None = None
+    approval: ApprovalWanted | None = None
     plan: Plan | None = None
     inventory_problems: int = 0
     rounds: tuple[RoundRecord, ...] = ()

@@ -12,12 +12,17 @@ with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord
     from activities.inventory import Inventories, InventoryRef, InventoryRequest
     from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
+    from activities.plan_checks import FitRequest, PlanChecks, UsualRequest
     from activities.preflight import Preflight, PreflightRequest
     from activities.selection import PlanRequest, Plans
-    from workflows.control import breach, caps, ladder_wait
-    from workflows.options import LONG_READ, PREFLIGHT, RECORD
-    from workflows.plan import OutcomeCounts, Plan
+    from workflows.agreement import approval_reason, approves_itself, objection
+    from workflows.control import caps, excess, ladder_wait, stale
+    from workflows.gate import Gate
+    from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
+    from workflows.plan import OutcomeCounts, Plan, UsualPlan
     from workflows.run import (
+        ApprovalWanted,
+        Decision,
         Draining,
         Person,
         Phase,
@@ -35,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
 
 Value = TypeVar("Value")
 FINAL_PHASES = (Phase.REPORT, Phase.OVER)
+NOTHING_BEGAN = (RunState.REFUSED, RunState.EXPIRED)
 
 
 class Stopped(Exception):
@@ -42,7 +48,11 @@ class Stopped(Exception):
 
 
 class Refused(Exception):
-    """A guard does not let this plan run; nothing has moved."""
+    """A guard, or the person who was asked, does not let this plan run; nothing has moved."""
+
+
+class Expired(Exception):
+    """Nobody approved the plan in time; nothing has moved."""
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -51,6 +61,8 @@ class RunPolicy:
 
     @workflow.init
     def __init__(self, request: RunRequest) -> None:
+        if not request.run:
+            request = request.model_copy(update={"run": workflow.info().workflow_id})
         self._request = request
         self._policy = request.policy
         self._state = RunState.RUNNING
@@ -58,7 +70,9 @@ class RunPolicy:
         self._problems = 0
         self._segments = Segments(request.run, request.policy)
         self._inventory: InventoryRef | None = None
+        self._usual: UsualPlan | None = None
         self._plan: Plan | None = None
+        self._gate = Gate()
         self._rounds: list[RoundRecord] = []
         self._next_batch = 0
         self._outcomes: OutcomeCounts | None = None
@@ -67,6 +81,7 @@ class RunPolicy:
         self._next_try: datetime | None = None
         self._started = workflow.now()
         self._work_started: datetime | None = None
+        self._waited_for_approval = timedelta(0)
         self._finished: datetime | None = None
         if request.so_far is not None:
             self._go_on(request.so_far)
@@ -91,6 +106,8 @@ class RunPolicy:
             pass
         except Refused as refusal:
             self._state, self._trouble = RunState.REFUSED, str(refusal)
+        except Expired as expiry:
+            self._state, self._trouble = RunState.EXPIRED, str(expiry)
         except (ActivityError, ChildWorkflowError) as error:
             self._trouble = _root_cause(error)
         await self._account_for_every_file()
@@ -105,6 +122,7 @@ class RunPolicy:
         await self._list_the_namespace()
         await self._make_the_plan()
         await self._meet_the_guards()
+        await self._wait_for_approval()
 
     async def _check_the_hub(self) -> None:
         run = self._policy.run
@@ -128,17 +146,56 @@ class RunPolicy:
         self._phase = Phase.PLAN
         plan = await self._planned(None, None)
         guards = self._policy.guards
-        if guards.on_exceed == "truncate" and breach(plan, guards, now_us=plan.inventory_taken_us):
-            plan = await self._planned(*caps(plan, guards))
+        if guards.unusual is not None:
+            request = UsualRequest(policy=self._policy.name, runs=guards.unusual.runs)
+            self._usual = await self._unless_stopped(
+                workflow.start_activity_method(PlanChecks.usual_plan, request, **CHECK)
+            )
+        if guards.on_exceed == "truncate" and excess(plan, guards, self._usual):
+            plan = await self._planned(*caps(plan, guards, self._usual))
         self._plan = plan
-        await self._record("plan.made", **plan.model_dump(mode="json"), inventory_problems=self._problems)
+        await self._record(
+            "plan.made",
+            policy=self._policy.name,
+            **plan.model_dump(mode="json"),
+            inventory_problems=self._problems,
+        )
 
     async def _meet_the_guards(self) -> None:
-        plan = self._the_plan()
-        why = breach(plan, self._policy.guards, now_us=_micros())
+        plan, guards = self._the_plan(), self._policy.guards
+        why = stale(plan, guards, now_us=_micros())
+        if guards.on_exceed != "ask":
+            why = excess(plan, guards, self._usual) or why
         if why:
-            await self._record("run.refused", why=why)
-            raise Refused(why)
+            await self._refuse(why)
+
+    async def _wait_for_approval(self) -> None:
+        plan, approval = self._the_plan(), self._policy.approval
+        exceeded = excess(plan, self._policy.guards, self._usual)
+        why = approval_reason(self._policy, plan, exceeded)
+        if why is None:
+            return
+        if exceeded is None and approves_itself(approval.auto, plan):
+            await self._record("plan.approved", digest=plan.digest, reason="it is within approval.auto of the policy")
+            return
+        self._phase = Phase.APPROVAL
+        wanted = ApprovalWanted(
+            digest=plan.digest,
+            files=plan.files,
+            bytes=plan.bytes,
+            why=why,
+            since=workflow.now(),
+            expires=workflow.now() + approval.expires,
+            not_by=self._request.actor if approval.not_by_owner else None,
+        )
+        await self._record("approval.wanted", **wanted.model_dump(mode="json"))
+        workflow.upsert_memo({"state": str(RunState.WAITING)})
+        try:
+            await self._heed(await self._gate.wait(wanted, lambda: self._segments.steering.stop is not None), wanted)
+        finally:
+            self._waited_for_approval = workflow.now() - wanted.since
+            self._gate.close()
+        workflow.upsert_memo({"state": str(RunState.RUNNING)})
 
     async def _work_in_rounds(self) -> None:
         self._phase = Phase.WORK
@@ -163,7 +220,7 @@ class RunPolicy:
 
     async def _account_for_every_file(self) -> None:
         self._phase = Phase.REPORT
-        if self._plan is None or self._state is RunState.REFUSED:
+        if self._plan is None or self._state in NOTHING_BEGAN:
             return
         request = CloseRequest(
             run=self._request.run,
@@ -181,7 +238,7 @@ class RunPolicy:
     async def _end(self) -> RunReport:
         self._finished = workflow.now()
         self._state, self._trouble = verdict(
-            refused=self._state is RunState.REFUSED,
+            ended_early=self._state if self._state in NOTHING_BEGAN else None,
             stop=self._segments.steering.stop,
             trouble=self._trouble,
             plan=self._plan,
@@ -217,9 +274,11 @@ class RunPolicy:
             policy=self._policy.name,
             state=shown_state(self._phase, self._state, self._segments.steering, self._next_try),
             phase=self._phase,
-            waits_for=waits_for(self._phase, self._segments.steering, self._next_try),
+            waits_for=waits_for(self._phase, self._segments.steering, self._next_try, self._gate.wanted),
             actor=self._request.actor,
             reason=self._request.reason,
+            version=self._request.version,
+            approval=self._gate.wanted,
             plan=self._plan,
             inventory_problems=self._problems,
             rounds=tuple(self._rounds),
@@ -233,6 +292,19 @@ class RunPolicy:
             next_try=self._next_try,
             trouble=self._trouble,
         )
+
+    @workflow.update
+    async def decide(self, decision: Decision) -> RunStatus:
+        """Take a person's word on the plan that waits, and answer when the run has acted on it."""
+        await self._gate.decide(decision)
+        return self.status()
+
+    @decide.validator
+    def _may_decide(self, decision: Decision) -> None:
+        self._refuse_when_over()
+        why = "somebody else decides at this moment" if self._gate.decided else objection(self._gate.wanted, decision)
+        if why:
+            raise ApplicationError(f"run {self._request.run}: {why}", type="NotYours", non_retryable=True)
 
     @workflow.update
     async def pause(self, person: Person) -> RunStatus:
@@ -276,6 +348,29 @@ class RunPolicy:
         """Let the next segment have the slots that this one does not need any more."""
         await self._segments.draining(draining.segment, draining.in_flight)
 
+    # The gate.
+
+    async def _heed(self, decision: Decision | None, wanted: ApprovalWanted) -> None:
+        self._raise_if_stopped()
+        if decision is None:
+            why = f"nobody approved the plan until {wanted.expires:%Y-%m-%d %H:%M} UTC"
+            await self._record("approval.expired", digest=wanted.digest, why=why)
+            raise Expired(why)
+        said = {"digest": wanted.digest, "reason": decision.reason}
+        if not decision.approved:
+            await self._record("plan.rejected", actor=decision.actor, **said)
+            raise Refused(f"{decision.actor} rejected the plan" + (f": {decision.reason}" if decision.reason else ""))
+        await self._record("plan.approved", actor=decision.actor, **said)
+        request = FitRequest(policy=self._policy.name, version=self._request.version, plan=self._the_plan())
+        unfit = await self._unless_stopped(workflow.start_activity_method(PlanChecks.misfit, request, **CHECK))
+        unfit = unfit or stale(self._the_plan(), self._policy.guards, now_us=_micros())
+        if unfit:
+            await self._refuse(unfit)
+
+    async def _refuse(self, why: str) -> NoReturn:
+        await self._record("run.refused", why=why)
+        raise Refused(why)
+
     # Rounds.
 
     async def _open_round(self, record: RoundRecord) -> None:
@@ -304,6 +399,7 @@ class RunPolicy:
             steering=self._segments.steering,
             started=self._started,
             work_started=self._work_started,
+            waited_for_approval=self._waited_for_approval,
         )
         workflow.continue_as_new(self._request.model_copy(update={"so_far": so_far}))
 
@@ -312,6 +408,7 @@ class RunPolicy:
         self._rounds, self._next_batch = list(so_far.rounds), so_far.next_batch
         self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering)
         self._started, self._work_started = so_far.started, so_far.work_started
+        self._waited_for_approval = so_far.waited_for_approval
 
     async def _failed_ones(self, record: RoundRecord) -> RoundRef:
         request = NextRound(
@@ -330,7 +427,9 @@ class RunPolicy:
         limit = self._policy.run.deadline
         if limit is None:
             return
-        await asyncio.sleep(max(0.0, (self._started + limit - workflow.now()).total_seconds()))
+        while (left := self._started + limit + self._waited_for_approval - workflow.now()) > timedelta(0):
+            await asyncio.sleep(left.total_seconds())
+            await workflow.wait_condition(lambda: self._gate.wanted is None)
         await self._stop(Stop(why=f"run.deadline ({limit}) passed", by="engine", state=RunState.FAILED))
 
     async def _stop(self, stop: Stop, reason: str = "") -> None:

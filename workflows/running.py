@@ -86,7 +86,7 @@ class Stage(Payload):
         found = [
             Mistake((key,), f"`{key}` belongs to a stage with `{kind}`: leave it out here", at_key=True)
             for key in odd
-            if key in self.model_fields_set
+            if getattr(self, key)
         ]
         if found:
             raise Mistakes(found)
@@ -159,5 +159,5 @@ class Run(Payload):
             yield Mistake(("fields",), "with `stages` the fields belong to a stage: move them there", at_key=True)
         if self.verify == "after_last_stage" and not self.stages:
             yield Mistake(("verify",), "`after_last_stage` needs `stages`: write status")
-        if "outside_windows" in self.model_fields_set and not self.windows:
+        if self.outside_windows != "finish_batch" and not self.windows:
             yield Mistake(("outside_windows",), "there are no `windows` that could close: leave it out", at_key=True)

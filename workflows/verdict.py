@@ -3,15 +3,15 @@
 from datetime import datetime
 
 from workflows.plan import OutcomeCounts, Plan
-from workflows.run import Phase, RunState, Steering, Stop
+from workflows.run import ApprovalWanted, Phase, RunState, Steering, Stop
 
 
 def verdict(
-    *, refused: bool, stop: Stop | None, trouble: str | None, plan: Plan | None, outcomes: OutcomeCounts
+    *, ended_early: RunState | None, stop: Stop | None, trouble: str | None, plan: Plan | None, outcomes: OutcomeCounts
 ) -> tuple[RunState, str | None]:
     """Give the final state and what went wrong; counts that do not add up are a failure, whatever else happened."""
-    if refused:
-        return RunState.REFUSED, trouble
+    if ended_early is not None:
+        return ended_early, trouble
     planned = plan.files if plan else 0
     if outcomes.total != planned:
         odd = f"{outcomes.total:,} outcomes do not add up to {planned:,} planned files"
@@ -26,16 +26,18 @@ def verdict(
 
 def shown_state(phase: Phase, state: RunState, steering: Steering, next_try: datetime | None) -> RunState:
     """Give the state that people see; until the end it follows from how the run is steered."""
-    if phase is Phase.OVER or state is RunState.REFUSED:
+    if phase is Phase.OVER or state in (RunState.REFUSED, RunState.EXPIRED):
         return state
     if steering.stop is not None:
         return RunState.CANCELLING
     if steering.paused_by is not None:
         return RunState.PAUSED
-    return RunState.WAITING if next_try else RunState.RUNNING
+    return RunState.WAITING if next_try or phase is Phase.APPROVAL else RunState.RUNNING
 
 
-def waits_for(phase: Phase, steering: Steering, next_try: datetime | None) -> str | None:
+def waits_for(
+    phase: Phase, steering: Steering, next_try: datetime | None, approval: ApprovalWanted | None = None
+) -> str | None:
     """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work."""
     if phase is Phase.OVER:
         return None
@@ -45,6 +47,8 @@ def waits_for(phase: Phase, steering: Steering, next_try: datetime | None) -> st
         return "the Hub to end the jobs in flight"
     if steering.paused_by is not None:
         return f"somebody to resume it: {steering.paused_by} paused it"
+    if approval is not None:
+        return f"approval until {approval.expires:%Y-%m-%d %H:%M} UTC, since {approval.why}"
     if next_try is not None:
         return f"the next try of failed files at {next_try:%Y-%m-%d %H:%M:%S} UTC"
     return None

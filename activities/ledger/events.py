@@ -9,6 +9,10 @@ class Event(StrEnum):
     RUN_STARTED = "run.started"
     RUN_PREFLIGHT = "run.preflight"
     PLAN_MADE = "plan.made"
+    APPROVAL_WANTED = "approval.wanted"
+    APPROVAL_EXPIRED = "approval.expired"
+    PLAN_APPROVED = "plan.approved"
+    PLAN_REJECTED = "plan.rejected"
     RUN_REFUSED = "run.refused"
     ROUND_STARTED = "round.started"
     FILES_SKIPPED = "files.skipped"
@@ -46,6 +50,7 @@ BODY: dict[Event, dict[str, str]] = {
         "checks": "what was looked at -> what was found",
     },
     Event.PLAN_MADE: {
+        "policy": "name of the policy",
         "digest": "the plan's digest",
         "manifest": "the list of its files in the storage",
         "as_of_us": "moment from which ages are measured, microseconds since the epoch",
@@ -60,6 +65,18 @@ BODY: dict[Event, dict[str, str]] = {
         "inventory_taken_us": "when that was taken",
         "truncated_by_guard": "whether a guard cut it",
     },
+    Event.APPROVAL_WANTED: {
+        "digest": "the plan's digest",
+        "files": "number of files",
+        "bytes": "their size",
+        "why": "why a person must agree",
+        "since": "when the wait began",
+        "expires": "until when",
+        "not_by": "who may not approve it, null when anybody may",
+    },
+    Event.APPROVAL_EXPIRED: {"digest": "the plan's digest", "why": "until when nobody had approved it"},
+    Event.PLAN_APPROVED: {"digest": "the plan's digest", "reason": "why, in the actor's words"},
+    Event.PLAN_REJECTED: {"digest": "the plan's digest", "reason": "why, in the actor's words"},
     Event.RUN_REFUSED: {"why": "the guard that the plan breaks, what it allows and what was found"},
     Event.ROUND_STARTED: {
         "number": "number of the round, from 1",

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from orchestrator.cli.approve import approve, reject
 from orchestrator.cli.check import check
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.endings import Ending, told
@@ -100,6 +101,8 @@ app.command(rich_help_panel=POLICIES)(plan)
 app.command(rich_help_panel=POLICIES)(explain)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
+app.command(rich_help_panel=RUNS)(approve)
+app.command(rich_help_panel=RUNS)(reject)
 app.command(rich_help_panel=SERVICES)(up)
 app.command(rich_help_panel=SERVICES)(worker)
 app.command(rich_help_panel=SERVICES, context_settings=_PASSED_ON)(localhub)

@@ -86,7 +86,7 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     from orchestrator.cli.run import finish, stay
 
     async def look(client: "Client", stack: "Stack") -> "RunReport":
-        return await stay(client, await _named(client, run), stack)
+        return await stay(client, await named(client, run), stack)
 
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
@@ -129,7 +129,7 @@ def files(
 
     settings = load_settings()
     known_word("--outcome", outcome, OUTCOMES)
-    name = _with_temporal(lambda client, _: _named(client, run)) if run == "latest" else run
+    name = _with_temporal(lambda client, _: named(client, run)) if run == "latest" else run
     try:
         if reason is not None and reason not in REASONS:
             known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
@@ -165,7 +165,7 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     async def steer(client: "Client", stack: "Stack") -> "RunStatus":
-        name = await _named(client, run)
+        name = await named(client, run)
         act: Callable[..., Awaitable[RunStatus]] = getattr(runs, verb)
         async with asyncio.timeout(30):
             status = await act(client, name, actor=show.actor(), reason=reason)
@@ -215,7 +215,8 @@ async def _why_no_files(client: "Client", run: str) -> str:
     return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
 
 
-async def _named(client: "Client", run: str) -> str:
+async def named(client: "Client", run: str) -> str:
+    """Give the name of a run; `latest` is the newest. Raises Refusal when there is none."""
     if run != "latest":
         return run
     from orchestrator.runs import list_runs
@@ -231,7 +232,7 @@ async def _look(client: "Client", stack: "Stack", run: str) -> Any:
     from orchestrator.runs import run_progress, run_report
     from orchestrator.stack import TEMPORAL
 
-    name = await _named(client, run)
+    name = await named(client, run)
     if await _has_ended(client, name):
         return await run_report(client, name), None, name, stack.settings
     if TEMPORAL in stack.owned:

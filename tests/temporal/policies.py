@@ -18,6 +18,7 @@ select:
 run: {{workflow: {workflow}, batch: {{files: {files}}}, concurrency: {concurrency}{run}}}
 retry: {retry}
 guards: {guards}
+approval: {approval}
 """
 
 
@@ -29,6 +30,7 @@ def a_policy(
     run: str = "",
     retry: str = "{failed_files: {attempts: 3, wait: [1s]}}",
     guards: str = "{}",
+    approval: str = "{}",
 ) -> Policy:
     text = POLICY.format(
         serial=next(SERIAL),
@@ -38,5 +40,6 @@ def a_policy(
         run=run,
         retry=retry,
         guards=guards,
+        approval=approval,
     )
     return load_policy(text.encode(), "test.yaml")

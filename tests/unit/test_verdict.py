@@ -29,14 +29,16 @@ ALL_DONE = OutcomeCounts(done=10)
 def test_a_run_ends_as_its_files_did(
     stop: Stop | None, trouble: str | None, outcomes: OutcomeCounts, state: RunState
 ) -> None:
-    assert verdict(refused=False, stop=stop, trouble=trouble, plan=a_plan(), outcomes=outcomes)[0] is state
+    assert verdict(ended_early=None, stop=stop, trouble=trouble, plan=a_plan(), outcomes=outcomes)[0] is state
 
 
 def test_counts_that_do_not_add_up_are_named() -> None:
-    state, trouble = verdict(refused=False, stop=None, trouble=None, plan=a_plan(), outcomes=OutcomeCounts(done=11))
+    state, trouble = verdict(ended_early=None, stop=None, trouble=None, plan=a_plan(), outcomes=OutcomeCounts(done=11))
     assert (state, trouble) == (RunState.FAILED, "11 outcomes do not add up to 10 planned files")
 
 
 def test_a_refused_plan_has_no_outcomes() -> None:
-    ended = verdict(refused=True, stop=None, trouble="too many", plan=a_plan(), outcomes=OutcomeCounts())
+    ended = verdict(
+        ended_early=RunState.REFUSED, stop=None, trouble="too many", plan=a_plan(), outcomes=OutcomeCounts()
+    )
     assert ended == (RunState.REFUSED, "too many")

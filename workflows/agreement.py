@@ -1,0 +1,61 @@
+"""Whether a person must agree to a plan, and whether a person's word on it can be taken: plain answers."""
+
+from typing import Final
+
+from workflows.approving import Auto, is_destructive
+from workflows.plan import Plan
+from workflows.policy import Policy
+from workflows.run import ApprovalWanted, Decision
+
+SHORTEST_DIGEST: Final = 12
+"""Characters of a digest that name a plan well enough."""
+
+
+def approval_reason(policy: Policy, plan: Plan, excess: str | None) -> str | None:
+    """Say why a person must agree to the plan; None when nobody needs to.
+
+    `excess` is the guard that the plan breaks where the policy asks; an empty plan moves nothing and needs nobody.
+    """
+    if not plan.files:
+        return None
+    if excess is not None:
+        return excess
+    if policy.approval.required == "always":
+        return "approval.required is always"
+    destructive = [name for name in policy.run.hub_workflows if is_destructive(name)]
+    if policy.approval.required == "never" or not destructive:
+        return None
+    return f"the hub workflow {destructive[0]} deletes data"
+
+
+def approves_itself(auto: Auto | None, plan: Plan) -> bool:
+    """Tell whether the plan stays inside the bounds in which the policy approves it by itself."""
+    if auto is None or auto == Auto():
+        return False
+    if auto.max_files is not None and plan.files > auto.max_files:
+        return False
+    if auto.max_bytes is not None and plan.bytes > auto.max_bytes:
+        return False
+    if auto.max_percent_of_scope is None:
+        return True
+    shares = ((plan.files, plan.scope_files), (plan.bytes, plan.scope_bytes))
+    return all(part * 100 <= auto.max_percent_of_scope * whole for part, whole in shares)
+
+
+def objection(wanted: ApprovalWanted | None, decision: Decision) -> str | None:
+    """Say why a person's word on a plan cannot be taken; None when it can."""
+    if wanted is None:
+        return "it waits for no approval"
+    if len(decision.digest) < SHORTEST_DIGEST or not wanted.digest.startswith(decision.digest.lower()):
+        return f"its plan is {wanted.digest}, not {decision.digest or 'without a digest'}: look at the plan again"
+    if decision.approved and wanted.not_by is not None and _person(wanted.not_by) == _person(decision.actor):
+        return (
+            f"{wanted.not_by} started it, and the policy wants another person's word (approval.not_by_owner): "
+            "ask a colleague"
+        )
+    return None
+
+
+def _person(actor: str) -> str:
+    """Whoever gives commands on two machines is one person."""
+    return actor.partition("@")[0].lower()
