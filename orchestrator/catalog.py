@@ -138,6 +138,8 @@ def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
         where = tuple(part for part in each["loc"] if part != "[key]")
         if each["type"] == "missing" and where in meant:
             continue
+        if each["type"] == "too_short" and any(other["loc"][: len(where)] == where for other in errors if other != each):
+            continue  # Its items are wrong, and not counted therefore.
         for mistake in _mistakes(each, where):
             yield document.problem(
                 mistake.where,
@@ -186,6 +188,8 @@ def _said(each: Any, where: Place) -> str:
             return f"expects a whole number such as 1000, found {shown(value)}{quotes}"
         case "bool_type" | "bool_parsing":
             return f"expects true or false, found {shown(value)}"
+        case "greater_than":
+            return f"expects more than {context['gt']:g}, found {shown(value)}"
         case "greater_than_equal":
             return f"expects at least {context['ge']}, found {shown(value)}"
         case "less_than_equal":
@@ -239,7 +243,8 @@ def _unknown_key(where: Place) -> str:
 
 
 def _elsewhere(parent: Place, key: str) -> str | None:
-    if nearest(key, _keys_at(parent), _SYNONYMS):
+    close = nearest(key, _keys_at(parent), _SYNONYMS)
+    if close and (key in _SYNONYMS or close.startswith(key) or key.startswith(close)):
         return None
     for part in _PARTS:
         if part != parent and key in _keys_at(part):
@@ -249,7 +254,7 @@ def _elsewhere(parent: Place, key: str) -> str | None:
 
 def _meant(where: Place) -> Iterator[Place]:
     close = nearest(str(where[-1]), _keys_at(where[:-1]), _SYNONYMS)
-    if close:
+    if close and not _elsewhere(where[:-1], str(where[-1])):
         yield (*where[:-1], close)
 
 

@@ -54,7 +54,7 @@ _FIELDS = (
     _Field("month", 1, 12, ("", *(name.lower() for name in calendar.month_abbr[1:]))),
     _Field("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
 )
-_PART = re.compile(r"(?P<first>\*|[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?(?:/(?P<step>[0-9]+))?")
+_PART = re.compile(r"(?P<first>\*|[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?(?:/(?P<step>[0-9]+))?", re.IGNORECASE)
 _LONGEST: Final = 200
 _LONGEST_MONTH = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
@@ -65,11 +65,11 @@ def parse_cron(value: object) -> Cron:
         return value
     if not isinstance(value, str) or len(value) > _LONGEST:
         raise ValueError(f'expects a cron expression in quotes such as "0 22 * * 1-5", found {shown(value)}')
-    text = value.strip().lower()
+    text = value.strip()
     if text.startswith("@"):
-        if text not in MACROS:
-            raise ValueError(f"{shown(value)} is not known here: {advice(text, MACROS)}")
-        text = MACROS[text]
+        if text.lower() not in MACROS:
+            raise ValueError(f"{shown(value)} is not known here: {advice(text.lower(), MACROS)}")
+        text = MACROS[text.lower()]
     parts = text.split()
     if len(parts) != len(_FIELDS):
         raise ValueError(_wrong_count(len(parts), value))
@@ -98,10 +98,10 @@ def _values(field: _Field, text: str) -> frozenset[int]:
 
 
 def _odd_sign(field: _Field, part: str) -> str:
-    signs = {"#": "the nth weekday of a month (`#`)", "?": "`?` (write `*`)"}
-    for sign, what in signs.items():
-        if sign in part:
-            return f"{what} is not part of the language"
+    if "#" in part:
+        return "`#` is not part of the language: write a day of the week such as mon, or days of the month such as 8-14"
+    if "?" in part:
+        return "`?` is not part of the language: write `*`"
     return f"{shown(part)} is no value: write a number, a range such as 1-5, a list such as 1,3, or a step such as */15"
 
 
@@ -131,18 +131,19 @@ def _range(field: _Field, match: re.Match[str], part: str) -> range:
 
 
 def _number(field: _Field, text: str) -> int:
-    if text in field.words and text:
-        return field.words.index(text)
+    word = text.lower()
+    if word in field.words and word:
+        return field.words.index(word)
     if not text.isdecimal():
-        if set(text) & set("lw") and not set(text) - set("lw0123456789"):
+        if set(word) & set("lw") and not set(word) - set("lw0123456789"):
             raise ValueError(
-                f"the {field.name} {shown(text)}: `L` and `W` are not part of the language: write the days"
+                f"the {field.name} {shown(text)}: `L` and `W` are not part of the language: write the days as numbers"
             )
-        known = f": {advice(text, [word for word in field.words if word])}" if field.words else ": write a number"
+        known = f": {advice(word, [known for known in field.words if known])}" if field.words else ": write a number"
         raise ValueError(f"the {field.name} {shown(text)} is not known{known}")
     number = int(text)
     if number == 7 and field.greatest == 6:
-        raise ValueError(f"the {field.name} {shown(text)}: Sunday is 0 or sun, not every program knows it as 7")
+        raise ValueError(f"the {field.name} {shown(text)}: not every program knows 7 as Sunday, write 0 or sun")
     if not field.least <= number <= field.greatest:
         raise ValueError(f"the {field.name} {shown(text)} is out of range: {field.least} to {field.greatest}")
     return number
@@ -155,8 +156,9 @@ def _check_days(parts: list[str], sets: list[frozenset[int]]) -> None:
             "both a day of the month and a day of the week are given, which some programs read as AND, others as OR: "
             f"write two triggers, one with `{parts[2]} {parts[3]} *`, one with `* {parts[3]} {parts[4]}`"
         )
-    if min(days) > max(_LONGEST_MONTH[month] for month in months):
-        raise ValueError(f"no month of {shown(parts[3])} has a day {parts[2]}: the schedule would never fire")
+    longest = max(_LONGEST_MONTH[month] for month in months)
+    if min(days) > longest:
+        raise ValueError(f"no month of {shown(parts[3])} has a day {parts[2]}: write a day up to {longest}")
 
 
 def _text(field: _Field, values: frozenset[int]) -> str:

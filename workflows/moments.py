@@ -59,7 +59,8 @@ def _days(value: object) -> tuple[str, ...]:
         first, _, last = part.strip().lower().partition("-") if isinstance(part, str) else ("", "", "")
         numbers = [_day(word, value if not isinstance(part, str) else part) for word in (first, last or first)]
         if numbers[1] < numbers[0]:
-            raise ValueError(f"{shown(part)} runs backwards: write [{first}-sun, mon-{last}]")
+            ends = (first if first == "sun" else f"{first}-sun", last if last == "mon" else f"mon-{last}")
+            raise ValueError(f"{shown(part)} runs backwards: write [{', '.join(ends)}]")
         found.update(range(numbers[0], numbers[1] + 1))
     return tuple(DAYS[number] for number in sorted(found))
 

@@ -16,6 +16,7 @@ def test_every_event_documents_its_body() -> None:
 
 def test_every_event_that_the_code_names_is_in_the_list() -> None:
     sources = [*(ROOT / "workflows").rglob("*.py"), *(ROOT / "activities").rglob("*.py")]
+    sources.remove(ROOT / "workflows" / "unready.py")  # Its keys look like events.
     named = {event for source in sources for event in TOLD.findall(source.read_text())}
     assert "run.started" in named
     assert named == set(Event)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from orchestrator.catalog import load_catalog, load_policy
 from workflows import units
 from workflows.conditions import Condition, condition_form, parse_condition
-from workflows.policy import NOT_YET, Policy, Recheck
+from workflows.policy import Policy, Recheck
+from workflows.unready import unready, unready_triggers
 
 POLICIES = Path(__file__).resolve().parent.parent.parent / "policies"
 LEAST = {
@@ -155,18 +156,34 @@ def test_a_source_by_path_is_browsed_unless_it_says_otherwise() -> None:
     assert (select.source.path, select.source.via, select.folders) == ("/mmfs1/a", "browse", ("/mmfs1/a",))
 
 
-def test_every_word_that_is_not_run_yet_is_refused_by_name() -> None:
-    for parent, keys in NOT_YET.items():
-        for key in keys:
-            form: dict[str, Any] = json.loads(json.dumps({**LEAST, "retry": {}}))
-            inner = form
-            for part in parent:
-                inner = inner[str(part)]
-            inner[key] = "x"
-            with pytest.raises(
-                ValueError, match=f"`{key}` is part of the language, but this version cannot run it yet"
-            ):
-                load_policy(json.dumps(form).encode())
+UNREADY = {
+    "run.stages": {"run": {"stages": [{"workflow": "premigrate"}, {"wait": "7d"}, {"workflow": "migrate"}]}},
+    "run.windows": {"run": {"workflow": "migrate", "windows": [{"from": "19:00", "to": "07:00"}]}},
+    "run.rate": {"run": {"workflow": "migrate", "rate": {"jobs_per_minute": 3}}},
+    "retry.quarantine": {"retry": {"quarantine": {"after": 5, "for": "14d"}}},
+    "breaker": {"breaker": {"stop_at": {"consecutive_jobs": 5}}},
+    "notify": {"notify": [{"on": ["failed"], "to": "ops"}]},
+    "slo": {"slo": {"last_success": {"warn": "24h"}}},
+}
+
+
+@pytest.mark.parametrize("key", UNREADY)
+def test_a_word_that_this_version_reads_and_does_not_run_is_named(key: str) -> None:
+    assert unready(policy(**UNREADY[key])) == (key,)
+
+
+def test_a_policy_without_such_words_can_be_run() -> None:
+    assert unready(policy()) == ()
+
+
+def test_triggers_that_this_version_does_not_follow_are_named() -> None:
+    after = {"after": {"policy": "other"}}
+    event = {"event": {"type": "hub.alert"}}
+    threshold = {"threshold": {"pool": "sas1", "upper": "85%", "lower": "70%"}}
+    triggers = [{"schedule": {"cron": "@daily"}}, after, event, threshold]
+    assert unready_triggers(policy(triggers=triggers)) == (
+        "triggers[1].after", "triggers[2].event", "triggers[3].threshold",
+    )  # fmt: skip
 
 
 def described(schema: dict[str, Any], field: dict[str, Any]) -> bool:
