@@ -138,7 +138,7 @@ def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
         where = tuple(part for part in each["loc"] if part != "[key]")
         if each["type"] == "missing" and where in meant:
             continue
-        if each["type"] == "too_short" and any(other["loc"][: len(where)] == where for other in errors if other != each):
+        if each["type"] == "too_short" and any(one["loc"][: len(where)] == where for one in errors if one is not each):
             continue  # Its items are wrong, and not counted therefore.
         for mistake in _mistakes(each, where):
             yield document.problem(

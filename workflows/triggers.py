@@ -48,7 +48,8 @@ class Schedule(Payload):
     @model_validator(mode="after")
     def _in_order(self) -> "Schedule":
         if self.start and self.end and self.end <= self.start:
-            raise Mistakes([Mistake(("end",), f"`end` is not after `start` ({self.start}): write a later day, or leave it out")])
+            text = f"`end` is not after `start` ({self.start}): write a later day, or leave it out"
+            raise Mistakes([Mistake(("end",), text)])
         return self
 
 
