@@ -42,7 +42,7 @@ async def preview(
     name = f"plan-{policy.name}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     storage = open_storage(settings.storage)
     source = policy.select.source
-    request = InventoryRequest(name=name, site=policy.site, source=source, paths=policy.select.paths)
+    request = InventoryRequest(name=name, site=policy.one_site, source=source, paths=policy.select.paths)
     latest: list[Callable[[], Progress]] = []
     async with open_hub(settings) as hub:
         telling = asyncio.create_task(_tell(latest, tell))

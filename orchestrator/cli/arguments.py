@@ -18,7 +18,10 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `ru
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 AsOfOption = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="TIME", help="Measure ages from this time, e.g. 2026-11-23T22:00:00Z."),
+    typer.Option("--as-of", metavar="TIME", help="Measure ages from this time or date, e.g. 2026-11-23T22:00:00Z."),
+]
+SiteOption = Annotated[
+    str | None, typer.Option("--site", metavar="SITE", help="The site, for a policy that has several.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
 
@@ -36,6 +39,19 @@ def read_policy(settings: "Settings", text: str) -> "Policy":
             "Name a file, or set ORCHESTRATOR_POLICIES_DIR."
         )
     return find_policy(settings.policies_dir, text)
+
+
+def narrowed(policy: "Policy", site: str | None) -> "Policy":
+    """Give the policy for the one site that is meant; raises Refusal when that is not clear."""
+    if site is None and len(policy.all_sites) > 1:
+        raise Refusal(
+            f"policy {policy.name} is for the sites {', '.join(policy.all_sites)}: "
+            f"choose one, such as --site {policy.all_sites[0]}"
+        )
+    try:
+        return policy.at(site or policy.one_site)
+    except ValueError as error:
+        raise Refusal(f"--site: {error}") from None
 
 
 def known_word(option: str, word: str | None, known: Iterable[str]) -> None:
@@ -61,11 +77,13 @@ def catalog_names(settings: "Settings") -> list[str]:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """Read an ISO 8601 time; without a zone it is UTC."""
+    """Read an ISO 8601 time or date; without a zone it is UTC, and a date is its first moment."""
     if text is None:
         return None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise Refusal(f"--as-of {text}: expected a time such as 2026-11-23T22:00:00Z") from None
+        raise Refusal(
+            f"--as-of {text}: expected a time such as 2026-11-23T22:00:00Z, or a date such as 2026-11-23"
+        ) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import AsOfOption, JsonOption, PolicyArgument, read_policy, read_time
+from orchestrator.cli.arguments import (
+    AsOfOption,
+    JsonOption,
+    PolicyArgument,
+    SiteOption,
+    narrowed,
+    read_policy,
+    read_time,
+)
 from orchestrator.cli.endings import Ending
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ _WHY = {
 def plan(
     policy_name: PolicyArgument,
     files: Annotated[int, typer.Option("--files", min=0, help="Show so many files of the plan, the first ones.")] = 5,
+    site: SiteOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +43,7 @@ def plan(
     from orchestrator.stack import HUB, Stack
 
     settings = load_settings()
-    policy, moment = read_policy(settings, policy_name), read_time(as_of)
+    policy, moment = narrowed(read_policy(settings, policy_name), site), read_time(as_of)
     with Stack(settings, HUB, tell=show.note) as stack:
         from orchestrator.previews import first_files, preview
 
@@ -78,7 +87,7 @@ def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None
     from workflows.names import printable, shown
 
     plan, inventory = found.plan, found.inventory
-    show.say(f"{policy.name}: {policy.run.workflow} on {policy.site}", style="bold")
+    show.say(f"{policy.name}: {policy.run.workflow} on {policy.one_site}", style="bold")
     table = show.grid("", ">files", ">size")
     for rule in plan.rules:
         table.add_row(f"rule {rule.name}", show.number(rule.files), show.size(rule.bytes), style="green")

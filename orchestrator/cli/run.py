@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import AsOfOption, JsonOption, PolicyArgument, ReasonOption, read_policy, read_time
+from orchestrator.cli.arguments import (
+    AsOfOption,
+    JsonOption,
+    PolicyArgument,
+    ReasonOption,
+    SiteOption,
+    narrowed,
+    read_policy,
+    read_time,
+)
 from orchestrator.cli.endings import Ending, Refusal, plain
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ def run(
         typer.Option("--wait/--no-wait", help="Stay until the run ends; default where this command starts the worker."),
     ] = None,
     as_json: JsonOption = False,
+    site: SiteOption = None,
     as_of: AsOfOption = None,
     reason: ReasonOption = "started by hand",
 ) -> None:
@@ -35,7 +45,7 @@ def run(
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     settings = load_settings()
-    policy, moment = read_policy(settings, policy_name), read_time(as_of)
+    policy, moment = narrowed(read_policy(settings, policy_name), site), read_time(as_of)
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
     needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
