@@ -17,6 +17,7 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.settings import Settings
@@ -205,7 +206,7 @@ async def _update(client: Client, run: str, update: Any, person: Person) -> RunS
     try:
         status: RunStatus = await handle.execute_update(update, person)
     except WorkflowUpdateFailedError as error:
-        raise RunError(str(error.cause or error)) from error
+        raise RunError(error.cause.message if isinstance(error.cause, ApplicationError) else str(error)) from error
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             ended = await run_status(client, run)

@@ -47,10 +47,9 @@ def _decide(run: str, digest: str | None, reason: str, *, approved: bool, as_jso
 
         client = await connect(stack.settings)
         name = await named(client, run)
-        if digest is None:
-            raise await _without_digest(client, name, approved=approved)
+        about = digest or await _looked_at(client, name, approved=approved)
         async with asyncio.timeout(60):
-            return await decide(client, name, actor=show.actor(), reason=reason, digest=digest, approved=approved)
+            return await decide(client, name, actor=show.actor(), reason=reason, digest=about, approved=approved)
 
     with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
         try:
@@ -67,20 +66,20 @@ def _decide(run: str, digest: str | None, reason: str, *, approved: bool, as_jso
         raise typer.Exit(Ending.ENDED_BADLY)
 
 
-async def _without_digest(client: "Client", run: str, *, approved: bool) -> Refusal:
-    """Show what the word would be about, so that the digest is not copied unseen."""
+async def _looked_at(client: "Client", run: str, *, approved: bool) -> str:
+    """Give the digest of the plan that waits; to approve it takes a second look, with the digest in hand."""
     from orchestrator.runs import run_status
 
     status = await run_status(client, run)
     wanted = status.approval
     if wanted is None:
-        return Refusal(f"run {run} waits for no approval: it is {status.state}")
-    verb = "approve" if approved else "reject"
-    return Refusal(
-        f"run {run} waits with {show.counted(wanted.files, 'file')}, {show.size(wanted.bytes)}, since {wanted.why}. "
-        f"`orchestrator runs show {run}` tells more; to {verb} exactly this plan:\n"
-        f"  orchestrator {verb} {run} --digest {wanted.digest}" + ("" if approved else " --reason '...'")
-    )
+        raise Refusal(f"run {run} waits for no approval: it is {status.state}")
+    if approved:
+        raise Refusal(
+            f"{run} waits with {show.counted(wanted.files, 'file')}, {show.size(wanted.bytes)}, since {wanted.why}.\n"
+            f"To approve exactly this plan:\n  orchestrator approve {run} --digest {wanted.digest}"
+        )
+    return wanted.digest
 
 
 def _print(status: "RunStatus", *, approved: bool) -> None:

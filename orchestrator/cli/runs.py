@@ -275,6 +275,8 @@ def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, 
         "state": str(progress.state),
         "phase": str(status.phase),
         "waits_for": progress.waits_for,
+        "approval": status.approval,
+        "version": status.version,
         "plan": plan and {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},
         "outcomes": outcomes(progress.counts),
         "jobs": jobs,
@@ -300,6 +302,9 @@ def _print_progress(progress: "RunProgress") -> None:
         lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}"
         lines["Digest"] = status.plan.digest
     show.facts({name: value for name, value in lines.items() if value})
+    if status.approval is not None:
+        show.note(f"\nTo let it run:  orchestrator approve {status.run} --digest {status.approval.digest[:12]}")
+        show.note(f"To end it:      orchestrator reject {status.run} --reason '...'")
     if progress.in_flight:
         table = show.grid(">job", ">batch", ">round", "state", ">progress")
         for one in progress.in_flight[:20]:
