@@ -60,8 +60,7 @@ class PlanChecks:
 
 def usual_plan(log: AuditLog, request: UsualRequest) -> UsualPlan:
     """Look the last runs of a policy up that began their work."""
-    ends = log.records(event=Event.RUN_ENDED, newest=True, limit=_LOOKED_AT)
-    runs = [end.run for end in reversed(ends) if end.run and _is_work_of(request.policy, end)][: request.runs]
+    runs = [end.run for end in runs_of(log, request.policy, request.runs)]
     plans = [made[-1].body for run in runs if (made := log.records(run=run, event=Event.PLAN_MADE))]
     if not plans:
         return UsualPlan()
@@ -70,6 +69,12 @@ def usual_plan(log: AuditLog, request: UsualRequest) -> UsualPlan:
         files=round(median(plan["files"] for plan in plans)),
         bytes=round(median(int(plan["bytes"]) for plan in plans)),
     )
+
+
+def runs_of(log: AuditLog, policy: str, count: int) -> list[Stored]:
+    """Give the ends of the last runs of a policy that began their work, the newest first."""
+    ends = log.records(event=Event.RUN_ENDED, newest=True, limit=_LOOKED_AT)
+    return [end for end in reversed(ends) if end.run and _is_work_of(policy, end)][:count]
 
 
 def misfit(storage: Storage, log: AuditLog, request: FitRequest) -> str | None:

@@ -47,8 +47,12 @@ def judged(select: Select, as_of_us: int, source: str) -> str:
 
 def ordering(keys: Sequence[OrderKey]) -> str:
     """Write the plan's order: unknown values last in either direction, ties by path text (by code point)."""
-    terms = [f"{key.attribute} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys]
-    return ", ".join([*terms, *([] if any(key.attribute == "path" for key in keys) else ["path ASC"])])
+    return ", ".join(f"{key.attribute} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in ordering_keys(keys))
+
+
+def ordering_keys(keys: Sequence[OrderKey]) -> tuple[OrderKey, ...]:
+    """Add the path, which decides between equals, where it is not a key already."""
+    return (*keys, *(() if any(key.attribute == "path" for key in keys) else (OrderKey(attribute="path"),)))
 
 
 def predicate(condition: Condition, as_of_us: int, classes: Mapping[str, Condition]) -> str:

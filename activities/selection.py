@@ -29,7 +29,8 @@ from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
 
 _ROWS = 122_880
-_PASSED_OVER = {EXCLUDED: "excluded", KEPT: "kept", STAYS: "no_rule", UNKNOWN: "unknown_attribute"}
+PASSED_OVER = {EXCLUDED: "excluded", KEPT: "kept", STAYS: "no_rule", UNKNOWN: "unknown_attribute"}
+"""The words of a plan for why files are not in it, by their verdict."""
 
 
 class UnknownAttributes(ApplicationError):
@@ -70,7 +71,7 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest) -> Plan:
     """Match, order, cut and write; the same policy, inventory and moment give the same digest."""
     policy, select = request.policy, request.policy.select
     with bulk.folder() as folder, bulk.database(folder) as database:
-        _open_inventory(database, inventory_parts(storage, request.inventory.name, folder))
+        open_inventory(database, inventory_parts(storage, request.inventory.name, folder))
         bulk.go_on("matching")
         tally = _tally(database, policy, request.as_of_us)
         if tally.unknown and select.on_unknown == "fail":
@@ -145,7 +146,8 @@ class _Cap:
         return rows.slice(0, count), count < rows.num_rows or self.files == 0
 
 
-def _open_inventory(database: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
+def open_inventory(database: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
+    """Make the parts of an inventory the view `inventory`, which may be empty."""
     if parts:
         database.execute(f"CREATE VIEW inventory AS SELECT * FROM {reading(parts)}")
     else:
@@ -163,7 +165,7 @@ def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int) -
         bytes=sum(int(size) for _, _, size in rows),
         selected=files.get(SELECTED, 0),
         unknown=files.get(UNKNOWN, 0),
-        passed_over={word: files[verdict] for verdict, word in _PASSED_OVER.items() if verdict in files},
+        passed_over={word: files[verdict] for verdict, word in PASSED_OVER.items() if verdict in files},
     )
 
 

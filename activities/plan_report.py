@@ -1,0 +1,193 @@
+"""What is in a plan, for people: files, bytes and owners by rule, what stays and why, the largest and the oldest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from activities.bulk import Bulk
+from activities.decisions import age_attribute, needed_attributes, write_decisions
+from activities.inventory import inventory_parts
+from activities.predicates import KEPT, SELECTED, UNKNOWN, rule_names
+from activities.selection import PASSED_OVER, open_inventory
+from activities.storage import Storage
+from workflows.payload import Payload
+from workflows.plan import Plan
+from workflows.policy import Policy
+from workflows.selecting import Select
+
+TOP = 10
+"""So many of the owners, the largest and the oldest files are named."""
+
+
+class Amount(Payload):
+    """Files, and the bytes of those whose size is known."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class OwnerCount(Amount):
+    """What belongs to one owner; None is everything whose owner is unknown."""
+
+    owner: str | None
+
+
+class RuleReport(Amount):
+    """What one rule put into the plan; it `matched` more where a limit or a guard cut the plan, or where it keeps."""
+
+    name: str
+    keep: bool
+    matched: Amount
+    owners: tuple[OwnerCount, ...] = ()
+    all_owners: int = 0
+
+
+class PlannedFile(Payload):
+    """One file of the plan: its path text, and the time by which the report calls it old."""
+
+    path: str
+    size: int | None
+    age_us: int | None
+    owner: str | None
+    rule: str
+
+
+class Unknowns(Payload):
+    """Files that lack an attribute: of all that were looked at, and of those that stay because of an unknown."""
+
+    files: int
+    undecided: int
+
+
+class PlanReport(Payload):
+    """Everything that is counted in a plan; `freed` is disk usage, known of all but `freed_unknown` files."""
+
+    rules: tuple[RuleReport, ...]
+    passed_over: dict[str, Amount]
+    unknown: dict[str, Unknowns]
+    owners: tuple[OwnerCount, ...]
+    all_owners: int
+    largest: tuple[PlannedFile, ...]
+    oldest: tuple[PlannedFile, ...]
+    age_by: str
+    freed: int
+    freed_unknown: int
+
+    @property
+    def idle_rules(self) -> tuple[str, ...]:
+        """The rules that decided no file at all."""
+        return tuple(rule.name for rule in self.rules if not rule.matched.files)
+
+
+def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> PlanReport:
+    """Count what is in a plan; its inventory must still be there, else `Missing` is raised."""
+    select = policy.select
+    with bulk.folder() as folder, bulk.database(folder) as database:
+        open_inventory(database, inventory_parts(storage, plan.inventory, folder))
+        bulk.go_on("looking at every file once more")
+        write_decisions(storage, database, select, plan, folder)
+        bulk.go_on("counting by rule and owner")
+        _count_owners(database)
+        owners, all_owners = _owners(database)
+        freed, freed_unknown = _freed(database)
+        return PlanReport(
+            rules=_rules(database, select),
+            passed_over=_passed_over(database),
+            unknown=_unknown(database, list(needed_attributes(select))),
+            owners=owners,
+            all_owners=all_owners,
+            largest=_files(database, select, "size DESC"),
+            oldest=_files(database, select, "age ASC"),
+            age_by=age_attribute(select),
+            freed=freed,
+            freed_unknown=freed_unknown,
+        )
+
+
+def _count_owners(database: duckdb.DuckDBPyConnection) -> None:
+    database.execute("""
+        CREATE TEMP TABLE owned AS
+        SELECT rule, owner, count(*) AS files, coalesce(sum(size), 0) AS bytes
+        FROM decided WHERE planned GROUP BY rule, owner
+    """)
+
+
+def _owners(database: duckdb.DuckDBPyConnection) -> tuple[tuple[OwnerCount, ...], int]:
+    rows = database.execute(f"""
+        SELECT owner, sum(files) AS files, sum(bytes) AS bytes, count(*) OVER () AS every
+        FROM owned GROUP BY owner ORDER BY bytes DESC, files DESC, owner NULLS LAST LIMIT {TOP}
+    """).fetchall()
+    return tuple(_owner(row) for row in rows), rows[0][3] if rows else 0
+
+
+def _rules(database: duckdb.DuckDBPyConnection, select: Select) -> tuple[RuleReport, ...]:
+    counts = database.execute(f"""
+        SELECT rule, planned, count(*), coalesce(sum(size), 0)
+        FROM decided WHERE verdict IN ({SELECTED}, {KEPT}) GROUP BY rule, planned
+    """).fetchall()
+    owners: dict[int, list[Sequence[Any]]] = {}
+    for rule, *owner in database.execute(f"""
+        SELECT rule, owner, files, bytes, count(*) OVER (PARTITION BY rule) FROM owned
+        QUALIFY row_number() OVER (PARTITION BY rule ORDER BY bytes DESC, files DESC, owner NULLS LAST) <= {TOP}
+        ORDER BY rule, bytes DESC, files DESC, owner NULLS LAST
+    """).fetchall():
+        owners.setdefault(rule, []).append(owner)
+    return tuple(
+        RuleReport(
+            name=name,
+            keep=index < len(select.rules) and select.rules[index].keep,
+            files=sum(files for rule, planned, files, _ in counts if rule == index and planned),
+            bytes=sum(size for rule, planned, _, size in counts if rule == index and planned),
+            matched=Amount(
+                files=sum(files for rule, _, files, _ in counts if rule == index),
+                bytes=sum(size for rule, _, _, size in counts if rule == index),
+            ),
+            owners=tuple(_owner(row) for row in owners.get(index, ())),
+            all_owners=owners[index][0][3] if index in owners else 0,
+        )
+        for index, name in enumerate(rule_names(select))
+    )
+
+
+def _passed_over(database: duckdb.DuckDBPyConnection) -> dict[str, Amount]:
+    rows = database.execute(
+        "SELECT verdict, count(*), coalesce(sum(size), 0) FROM decided WHERE NOT planned GROUP BY verdict"
+    ).fetchall()
+    words = {**PASSED_OVER, SELECTED: "limit_reached"}
+    return {words[verdict]: Amount(files=files, bytes=size) for verdict, files, size in sorted(rows)}
+
+
+def _unknown(database: duckdb.DuckDBPyConnection, needed: Sequence[str]) -> dict[str, Unknowns]:
+    if not needed:
+        return {}
+    counts = ", ".join(
+        f"count(*) FILTER (lacks_{index}), count(*) FILTER (lacks_{index} AND verdict = {UNKNOWN})"
+        for index in range(len(needed))
+    )
+    row = iter(database.execute(f"SELECT {counts} FROM decided").fetchall()[0])
+    found = {name: Unknowns(files=next(row), undecided=next(row)) for name in needed}
+    return {name: counted for name, counted in found.items() if counted.files}
+
+
+def _freed(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    freed, unknown = database.execute(
+        "SELECT coalesce(sum(disk_usage), 0), count(*) FILTER (disk_usage IS NULL) FROM decided WHERE planned"
+    ).fetchall()[0]
+    return int(freed), int(unknown)
+
+
+def _files(database: duckdb.DuckDBPyConnection, select: Select, order: str) -> tuple[PlannedFile, ...]:
+    names = rule_names(select)
+    rows = database.execute(f"""
+        SELECT path, size, age, owner, rule FROM decided
+        WHERE planned AND {order.split()[0]} IS NOT NULL ORDER BY {order}, path LIMIT {TOP}
+    """).fetchall()
+    return tuple(
+        PlannedFile(path=path, size=size, age_us=age, owner=owner, rule=names[rule])
+        for path, size, age, owner, rule in rows
+    )
+
+
+def _owner(row: Sequence[Any]) -> OwnerCount:
+    return OwnerCount(owner=row[0], files=row[1], bytes=row[2])
