@@ -51,8 +51,9 @@ def lacking(conditions: Sequence[Condition], as_of_us: int) -> str:
 
 
 def age_attribute(select: Select) -> str:
-    """Name the time by which the policy calls a file old: the first that it asks for, else the last access."""
-    return next((name for name in needed_attributes(select) if name in ("accessed", "modified", "changed")), "accessed")
+    """Name the time by which the policy calls a file old: the last access, unless it asks for other times alone."""
+    needed = needed_attributes(select)
+    return next((name for name in ("accessed", "modified", "changed") if name in needed), "accessed")
 
 
 def _inside(condition: Condition, classes: Mapping[str, Condition]) -> Iterator[Compare | Member]:

@@ -12,7 +12,7 @@ from workflows.policy import Policy
 
 @dataclass(frozen=True)
 class PoolLevel:
-    """A pool as the Hub measured it (bytes), why it is held to be the files' one, and the policy's marks in percent."""
+    """A pool as the Hub measured it (bytes), what makes it the files' one, and the policy's marks in percent."""
 
     name: str
     why: str
@@ -75,16 +75,16 @@ def _of_trigger(policy: Policy, pools: list[StoragePool]) -> tuple[StoragePool, 
         return None
     [(name, filesystem)] = wanted
     found = [one for one in pools if one.name == name and filesystem in (None, one.filesystem)]
-    return (found[0], "the policy's threshold names it") if len(found) == 1 else None
+    return (found[0], "named by the policy's threshold") if len(found) == 1 else None
 
 
 def _of_space(name: str | None, pools: list[StoragePool]) -> tuple[StoragePool, str] | None:
     found = [one for one in pools if name is not None and name in (one.name, str(one.id))]
-    return (found[0], "the space lies in it") if len(found) == 1 else None
+    return (found[0], "the pool of the space") if len(found) == 1 else None
 
 
 def _of_site(pools: list[StoragePool]) -> tuple[StoragePool, str] | None:
     if len(pools) == 1:
-        return pools[0], "it is the site's only pool"
+        return pools[0], "the site's only pool"
     default = [one for one in pools if one.is_default]
-    return (default[0], "it is the site's default pool") if len(default) == 1 else None
+    return (default[0], "the site's default pool") if len(default) == 1 else None

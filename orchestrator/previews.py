@@ -2,66 +2,110 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
-from activities.bulk import Bulk
+from activities.bulk import Bulk, in_thread
+from activities.file_list import write_list
+from activities.hub.client import Hub
 from activities.inventory import InventoryRef, InventoryRequest, take_inventory
+from activities.ledger.log import AuditLog
 from activities.listing import Progress
 from activities.manifests import read_batch
+from activities.plan_checks import UsualRequest, usual_plan
+from activities.plan_diff import PlanDiff, diff_plans
+from activities.plan_report import PlanReport, report_plan
 from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
 from orchestrator.hub import open_hub
+from orchestrator.other_plans import OtherPlan, OtherPolicy, find_other, keep_as_last
+from orchestrator.past_rates import Estimate, estimate
+from orchestrator.pool_levels import PoolLevel, pool_level
 from orchestrator.settings import Settings
-from workflows.control import breach, caps
+from orchestrator.standing import Standing, standing
+from workflows.control import caps, excess
 from workflows.names import to_text
-from workflows.plan import Plan
+from workflows.plan import Plan, UsualPlan
 from workflows.policy import Policy
 
 
 @dataclass(frozen=True)
-class Preview:
-    """What a run would do now: its plan, the inventory behind it, and the guard that would refuse it."""
+class Wish:
+    """What a person asks of a plan: ages from another moment, a comparison, the list of its files."""
 
+    as_of: datetime | None = None
+    diff: str | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed against another plan, and which one that is."""
+
+    words: str
+    manifest: str
+    diff: PlanDiff
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do now: its plan, what is in it, and what stands in its way."""
+
+    policy: Policy
+    made: datetime
+    ready: datetime
     plan: Plan
     inventory: InventoryRef
-    refused_by: str | None
+    report: PlanReport
+    standing: Standing
+    pool: PoolLevel | None
+    estimate: Estimate | None
+    difference: Difference | None = None
 
 
 async def preview(
-    settings: Settings,
-    policy: Policy,
-    *,
-    as_of: datetime | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    settings: Settings, policy: Policy, wish: Wish = Wish(), tell: Callable[[str], None] = lambda line: None
 ) -> Preview:
-    """List the namespace through the Hub and make the plan; `tell` hears how far it is."""
+    """List the namespace through the Hub, make the plan and look at it from all sides; `tell` hears how far it is."""
     now = datetime.now(UTC)
-    name = f"plan-{policy.name}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    storage = open_storage(settings.storage)
-    source = policy.select.source
-    request = InventoryRequest(name=name, site=policy.one_site, source=source, paths=policy.select.paths)
-    latest: list[Callable[[], Progress]] = []
-    async with open_hub(settings) as hub:
-        telling = asyncio.create_task(_tell(latest, tell))
-        try:
-            inventory = await take_inventory(hub, storage, _bulk(settings), request, watch=latest.append)
-        finally:
-            telling.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
-    tell(f"matching {inventory.files:,} files")
-    moment_us = round((as_of or now).timestamp() * 1_000_000)
-    asked = PlanRequest(run=name, policy=policy, inventory=inventory, as_of_us=moment_us)
-    plan = await asyncio.to_thread(make_plan, storage, _bulk(settings), asked)
-    now_us = round(now.timestamp() * 1_000_000)
-    if policy.guards.on_exceed == "truncate" and breach(plan, policy.guards, now_us=now_us):
-        files, size = caps(plan, policy.guards)
-        smaller = asked.model_copy(update={"cap_files": files, "cap_bytes": size})
-        plan = await asyncio.to_thread(make_plan, storage, _bulk(settings), smaller)
-    return Preview(plan, inventory, breach(plan, policy.guards, now_us=now_us))
+    table = _Table(settings, now, wish.as_of or now)
+    other = None if wish.diff is None else find_other(table.storage, table.log, policy, wish.diff)
+    async with table.telling(tell):
+        async with open_hub(settings) as hub:
+            inventory = await table.listed(hub, policy)
+            theirs = inventory
+            if isinstance(other, OtherPolicy) and not _same_scope(policy, other.policy):
+                theirs = await table.listed(hub, other.policy)
+            pool = await pool_level(hub, policy)
+        usual = await asyncio.to_thread(table.usual, policy)
+        plan = await table.planned(policy, inventory, usual)
+        report = await in_thread(table.bulk, lambda bulk: report_plan(table.storage, bulk, policy, plan))
+        if isinstance(other, OtherPolicy):
+            made = await table.planned(other.policy, theirs, usual)
+            other = OtherPlan(other.words, made.manifest)
+        found = Preview(
+            policy=policy,
+            made=now,
+            ready=datetime.now(UTC),
+            plan=plan,
+            inventory=inventory,
+            report=report,
+            standing=standing(policy, plan, usual, now),
+            pool=pool,
+            estimate=await asyncio.to_thread(table.estimated, policy, plan),
+        )
+        if other is not None:
+            old = other.manifest
+            diff = await in_thread(table.bulk, lambda bulk: diff_plans(table.storage, bulk, plan.manifest, old))
+            found = replace(found, difference=Difference(other.words, old, diff))
+        if wish.out is not None:
+            out = wish.out
+            await in_thread(table.bulk, lambda bulk: write_list(table.storage, bulk, policy, plan, out))
+    keep_as_last(table.storage, policy, plan, now)
+    return found
 
 
 def first_files(settings: Settings, plan: Plan, count: int) -> list[tuple[str, int | None]]:
@@ -76,13 +120,77 @@ def first_files(settings: Settings, plan: Plan, count: int) -> list[tuple[str, i
     return found[:count]
 
 
-def _bulk(settings: Settings) -> Bulk:
-    return Bulk(int(settings.selection_memory), settings.spill_dir)
+@dataclass
+class _Table:
+    """Where plans are made: the storage, the audit, one moment, and one piece of heavy work at a time."""
+
+    settings: Settings
+    now: datetime
+    as_of: datetime
+    progress: Callable[[], Progress] | None = None
+    storage: Storage = field(init=False)
+    log: AuditLog = field(init=False)
+    bulk: Bulk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.storage = open_storage(self.settings.storage)
+        self.log = AuditLog(self.settings.audit.get_secret_value())
+        self.bulk = Bulk(int(self.settings.selection_memory), self.settings.spill_dir)
+
+    async def listed(self, hub: Hub, policy: Policy) -> InventoryRef:
+        request = InventoryRequest(
+            name=f"plan-{policy.name}-{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+            site=policy.one_site,
+            source=policy.select.source,
+            paths=policy.select.paths,
+        )
+        try:
+            return await take_inventory(hub, self.storage, self.bulk, request, watch=self._watch)
+        finally:
+            self.progress = None
+
+    async def planned(self, policy: Policy, inventory: InventoryRef, usual: UsualPlan | None) -> Plan:
+        as_of_us = round(self.as_of.timestamp() * 1_000_000)
+        request = PlanRequest(policy=policy, inventory=inventory, as_of_us=as_of_us)
+        plan = await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, request))
+        if policy.guards.on_exceed != "truncate" or not excess(plan, policy.guards, usual):
+            return plan
+        files, size = caps(plan, policy.guards, usual)
+        smaller = request.model_copy(update={"cap_files": files, "cap_bytes": size})
+        return await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, smaller))
+
+    def usual(self, policy: Policy) -> UsualPlan | None:
+        unusual = policy.guards.unusual
+        if unusual is None or not self.log.is_there():
+            return None
+        return usual_plan(self.log, UsualRequest(policy=policy.name, runs=unusual.runs))
+
+    def estimated(self, policy: Policy, plan: Plan) -> Estimate | None:
+        return estimate(self.log, policy.name, plan) if self.log.is_there() else None
+
+    @asynccontextmanager
+    async def telling(self, tell: Callable[[str], None]) -> AsyncIterator[None]:
+        telling = asyncio.create_task(self._tell(tell))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+            self.log.close()
+
+    def _watch(self, progress: Callable[[], Progress]) -> None:
+        self.progress = progress
+
+    async def _tell(self, tell: Callable[[str], None]) -> None:
+        while True:
+            if self.progress is not None:
+                seen = self.progress()
+                tell(f"reading the namespace: {seen.files:,} files in {seen.directories:,} folders")
+            elif self.bulk.stage:
+                tell(f"planning: {self.bulk.stage}")
+            await asyncio.sleep(0.25)
 
 
-async def _tell(latest: list[Callable[[], Progress]], tell: Callable[[str], None]) -> None:
-    while True:
-        if latest:
-            progress = latest[-1]()
-            tell(f"reading the namespace: {progress.files:,} files in {progress.directories:,} folders")
-        await asyncio.sleep(0.25)
+def _same_scope(one: Policy, other: Policy) -> bool:
+    return (one.select.source, one.select.paths) == (other.select.source, other.select.paths)

@@ -1,7 +1,9 @@
-"""`plan`: exactly what a run of this policy would do now; nothing moves."""
+"""`plan`: exactly what a run of this policy would do now, and what stands in its way; nothing moves."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,109 +17,89 @@ from orchestrator.cli.arguments import (
     read_policy,
     read_time,
 )
-from orchestrator.cli.endings import Ending
+from orchestrator.cli.endings import Ending, Refusal
 
 if TYPE_CHECKING:
-    from orchestrator.previews import Preview
+    from orchestrator.previews import Preview, Wish
+    from orchestrator.settings import Settings
     from workflows.policy import Policy
-
-_WHY = {
-    "excluded": "excluded",
-    "kept": "kept by a rule",
-    "no_rule": "no rule matches",
-    "unknown_attribute": "an attribute is unknown",
-    "limit_reached": "beyond the limit",
-    "directories": "not a file",
-}
 
 
 def plan(
     policy_name: PolicyArgument,
-    files: Annotated[int, typer.Option("--files", min=0, help="Show so many files of the plan, the first ones.")] = 5,
+    files: Annotated[int, typer.Option("--files", min=0, help="Show so many files of the plan, the first ones.")] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show all that is known: ten owners a rule, ten files of each kind.")
+    ] = False,
+    diff: Annotated[
+        str | None,
+        typer.Option(
+            "--diff", metavar="OTHER", help="Compare with the `last` plan, a policy's YAML file, or a plan's digest."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the list of files: .csv, .jsonl or .parquet; replaces an earlier list, nothing else.",
+        ),
+    ] = None,
     site: SiteOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan a policy: which files, by which rule, in which batches, and what the guards say. Nothing moves."""
+    """Plan a policy: which files, whose, by which rule, how long it takes, what the guards say. Nothing moves."""
     from orchestrator.settings import load_settings
-    from orchestrator.stack import HUB, Stack
 
     settings = load_settings()
     policy, moment = narrowed(read_policy(settings, policy_name), site), read_time(as_of)
-    with Stack(settings, HUB, tell=show.note) as stack:
-        from orchestrator.previews import first_files, preview
+    if out is not None:
+        _check_target(out)
+    from orchestrator.previews import Wish, first_files
 
-        with show.waiting("asking the Hub") as status:
-            tell = (lambda line: status.update(line)) if status is not None else (lambda line: None)
-            found = asyncio.run(preview(stack.settings, policy, as_of=moment, tell=tell))
-        first = first_files(settings, found.plan, files)
-        from orchestrator.unknowns import passed_over_line
-
-        unknown = passed_over_line(settings, found.plan)
+    wish = Wish(as_of=moment, diff=diff, out=None if out is None else out.resolve())
+    found = _made(settings, policy, wish)
+    first = first_files(settings, found.plan, files)
     if as_json:
-        show.document(_document(found, policy, first))
+        from orchestrator.cli.plan_document import document
+
+        show.document(document(found, first, out))
     else:
-        _print(found, policy, first, unknown)
-    if found.refused_by is not None:
+        from orchestrator.cli.plan_screen import print_preview
+
+        print_preview(found, first, full=full)
+        if out is not None:
+            show.note(f"The list of {show.counted(found.plan.files, 'file')} is in {out}.")
+    if found.standing.refused_by is not None:
         raise typer.Exit(Ending.ENDED_BADLY)
 
 
-def _document(found: "Preview", policy: "Policy", first: list[tuple[str, int | None]]) -> dict[str, Any]:
-    plan, inventory = found.plan, found.inventory
-    return {
-        "policy": policy.name,
-        "policy_digest": plan.policy_digest,
-        "digest": plan.digest,
-        "manifest": plan.manifest,
-        "as_of": show.stamp(plan.as_of),
-        "files": plan.files,
-        "bytes": plan.bytes,
-        "batches": plan.batches,
-        "rules": [rule.model_dump() for rule in plan.rules],
-        "passed_over": plan.passed_over,
-        "scope": {"files": plan.scope_files, "bytes": plan.scope_bytes},
-        "inventory": {"name": inventory.name, "complete": inventory.complete, "problems": inventory.problems},
-        "truncated_by_guard": plan.truncated_by_guard,
-        "refused_by": found.refused_by,
-        "first": [{"path": path, "size": size} for path, size in first],
-    }
+def _made(settings: "Settings", policy: "Policy", wish: "Wish") -> "Preview":
+    from activities.file_list import UnwritableName
+    from orchestrator.other_plans import NoOtherPlan
+    from orchestrator.previews import preview
+    from orchestrator.stack import HUB, Stack
+
+    with Stack(settings, HUB, tell=show.note) as stack, show.waiting("asking the Hub") as status:
+        tell = (lambda line: status.update(line)) if status is not None else (lambda line: None)
+        try:
+            return asyncio.run(preview(stack.settings, policy, wish, tell))
+        except NoOtherPlan as error:
+            raise Refusal(f"--diff {error}") from None
+        except UnwritableName as error:
+            raise Refusal(f"--out {wish.out}: {error}") from None
 
 
-def _print(found: "Preview", policy: "Policy", first: list[tuple[str, int | None]], unknown: str | None) -> None:
-    from workflows.names import printable, shown
+def _check_target(out: Path) -> None:
+    """Refuse before anything is listed what could not be written at the end."""
+    from activities.file_list import KINDS, is_list
 
-    plan, inventory = found.plan, found.inventory
-    show.say(f"{policy.name}: {policy.run.workflow} on {policy.one_site}", style="bold")
-    table = show.grid("", ">files", ">size")
-    for rule in plan.rules:
-        table.add_row(f"rule {rule.name}", show.number(rule.files), show.size(rule.bytes), style="green")
-    for reason, count in sorted(plan.passed_over.items()):
-        table.add_row(f"[dim]stays: {_WHY.get(reason, reason)}[/]", f"[dim]{show.number(count)}[/]", "")
-    table.add_section()
-    table.add_row("looked at", show.number(plan.scope_files), show.size(plan.scope_bytes))
-    show.table(table)
-    batches = show.counted(plan.batches, "batch", "batches")
-    show.facts(
-        {
-            "Would send": f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}",
-            "Ages from": show.moment(plan.as_of),
-            "Digest": plan.digest,
-        }
-    )
-    if unknown is not None:
-        show.say(f"\n{unknown}", style="yellow")
-    if not plan.files:
-        show.say("\nNo file is selected: a run would do nothing.", style="yellow")
-    if first:
-        show.say()
-        for path, size in first:
-            show.out().print(f"[dim]{'' if size is None else show.size(size):>10}[/]  ", end="")
-            show.say(shown(path), whole=True)
-        if plan.files > len(first):
-            show.note(f"{'':>10}  and {show.number(plan.files - len(first))} more (--files N)")
-    if inventory.problems:
-        show.say(f"\n{show.counted(inventory.problems, 'problem')} while reading the namespace, for example:")
-        for example in inventory.examples:
-            show.say(f"  {printable(example)}", style="yellow")
-    if found.refused_by is not None:
-        show.say(f"\nA run would be refused: {found.refused_by}.", style="red")
+    if out.suffix.lower() not in KINDS:
+        raise Refusal(f"--out {out}: expected a name that ends in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if not out.parent.is_dir():
+        raise Refusal(f"--out {out}: there is no folder {out.parent}; make it first")
+    if not os.access(out.parent, os.W_OK):
+        raise Refusal(f"--out {out}: the folder {out.parent} cannot be written")
+    if out.exists() and not (out.is_file() and is_list(out)):
+        raise Refusal(f"--out {out}: is there already and is no list of a plan; name another file, or remove it first")
