@@ -4,6 +4,7 @@ A list can be the `manifest` of a policy again. Names need not be UTF-8: CSV hol
 path with `\\udcXX` for a byte XX, Parquet their path text (`workflows/names.py`). Times are UTC.
 """
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -40,9 +41,9 @@ class UnwritableName(ValueError):
 
 def write_list(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan, target: Path) -> int:
     """Write the files of a plan beside the target and move the list there, whole; gives their number."""
-    beside = target.with_name(f".{target.name}.part")
+    beside = target.with_name(f".plan-{uuid.uuid4().hex}.part")
     try:
-        with beside.open("wb") as file:
+        with beside.open("xb") as file:
             writer = _writer(file, target.suffix.lower())
             written = 0
             for rows in planned_rows(storage, bulk, policy, plan):

@@ -68,7 +68,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
-        _generate(open_storage(folder), given.rows)
+        generate(open_storage(folder), given.rows)
         return _compare(folder, given.pairs, given.all)
 
 
@@ -131,7 +131,7 @@ def _raw(storage: Storage, folder: Path) -> dict[str, float]:
     return {"files": rows}
 
 
-def _generate(storage: Storage, rows: int) -> None:
+def generate(storage: Storage, rows: int) -> None:
     """Make paths of about 95 bytes, ages up to three years and sizes over nine decades."""
     if storage.exists("inventories/bench/inventory.json"):
         return

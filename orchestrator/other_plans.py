@@ -8,8 +8,9 @@ from pathlib import Path
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.manifests import Head, ManifestDamaged, read_head
-from activities.storage import Missing, Storage
+from activities.storage import Missing, Storage, open_storage
 from orchestrator.catalog import load_policy
+from orchestrator.settings import Settings
 from workflows.payload import Payload
 from workflows.plan import Plan
 from workflows.policy import Policy
@@ -45,10 +46,11 @@ class LastPlan(Payload):
     made: datetime
 
 
-def find_other(storage: Storage, log: AuditLog, policy: Policy, text: str) -> OtherPlan | OtherPolicy:
+def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | OtherPolicy:
     """Find what `last`, a policy file or a plan's digest names; raises NoOtherPlan, PolicyError."""
+    storage = open_storage(settings.storage)
     if text == "last":
-        return _last(storage, log, policy)
+        return _last(storage, AuditLog(settings.audit.get_secret_value()), policy)
     if digest := _DIGEST.fullmatch(text):
         return _of_digest(storage, f"plans/{digest[1]}")
     if _VERSION.fullmatch(text):

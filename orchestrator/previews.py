@@ -21,7 +21,7 @@ from activities.plan_report import PlanReport, report_plan
 from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
 from orchestrator.hub import open_hub
-from orchestrator.other_plans import OtherPlan, OtherPolicy, find_other, keep_as_last
+from orchestrator.other_plans import OtherPlan, OtherPolicy, keep_as_last
 from orchestrator.past_rates import Estimate, estimate
 from orchestrator.pool_levels import PoolLevel, pool_level
 from orchestrator.settings import Settings
@@ -37,7 +37,7 @@ class Wish:
     """What a person asks of a plan: ages from another moment, a comparison, the list of its files."""
 
     as_of: datetime | None = None
-    diff: str | None = None
+    other: OtherPlan | OtherPolicy | None = None
     out: Path | None = None
 
 
@@ -72,7 +72,7 @@ async def preview(
     """List the namespace through the Hub, make the plan and look at it from all sides; `tell` hears how far it is."""
     now = datetime.now(UTC)
     table = _Table(settings, now, wish.as_of or now)
-    other = None if wish.diff is None else find_other(table.storage, table.log, policy, wish.diff)
+    other = wish.other
     async with table.telling(tell):
         async with open_hub(settings) as hub:
             inventory = await table.listed(hub, policy)

@@ -20,6 +20,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.endings import Ending, Refusal
 
 if TYPE_CHECKING:
+    from orchestrator.other_plans import OtherPlan, OtherPolicy
     from orchestrator.previews import Preview, Wish
     from orchestrator.settings import Settings
     from workflows.policy import Policy
@@ -58,8 +59,8 @@ def plan(
         _check_target(out)
     from orchestrator.previews import Wish, first_files
 
-    wish = Wish(as_of=moment, diff=diff, out=None if out is None else out.resolve())
-    found = _made(settings, policy, wish)
+    other = None if diff is None else _other(settings, policy, diff)
+    found = _made(settings, policy, Wish(as_of=moment, other=other, out=None if out is None else out.resolve()))
     first = first_files(settings, found.plan, files)
     if as_json:
         from orchestrator.cli.plan_document import document
@@ -77,7 +78,6 @@ def plan(
 
 def _made(settings: "Settings", policy: "Policy", wish: "Wish") -> "Preview":
     from activities.file_list import UnwritableName
-    from orchestrator.other_plans import NoOtherPlan
     from orchestrator.previews import preview
     from orchestrator.stack import HUB, Stack
 
@@ -85,10 +85,17 @@ def _made(settings: "Settings", policy: "Policy", wish: "Wish") -> "Preview":
         tell = (lambda line: status.update(line)) if status is not None else (lambda line: None)
         try:
             return asyncio.run(preview(stack.settings, policy, wish, tell))
-        except NoOtherPlan as error:
-            raise Refusal(f"--diff {error}") from None
         except UnwritableName as error:
             raise Refusal(f"--out {wish.out}: {error}") from None
+
+
+def _other(settings: "Settings", policy: "Policy", text: str) -> "OtherPlan | OtherPolicy":
+    from orchestrator.other_plans import NoOtherPlan, find_other
+
+    try:
+        return find_other(settings, policy, text)
+    except NoOtherPlan as error:
+        raise Refusal(f"--diff {error}") from None
 
 
 def _check_target(out: Path) -> None:

@@ -1,10 +1,11 @@
 """A plan and all that is known of it as one JSON document for scripts."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import show
+from workflows.names import to_path
 
 if TYPE_CHECKING:
     from activities.plan_report import PlannedFile
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | None) -> dict[str, Any]:
-    """Give everything; sizes are bytes, lengths of time seconds, times RFC 3339."""
+    """Give everything: exact paths, sizes in bytes, lengths of time in seconds, times as in RFC 3339."""
     plan, report = found.plan, found.report
     return {
         "policy": found.policy.name,
@@ -48,7 +49,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "not_run_by_this_version": [*found.standing.unready, *found.standing.unready_triggers],
         "diff": _difference(found),
         "out": None if out is None else str(out),
-        "first": [{"path": path, "size": size} for path, size in first],
+        "first": [{"path": to_path(path), "size": size} for path, size in first],
     }
 
 
@@ -68,12 +69,11 @@ def _inventory(found: "Preview") -> dict[str, Any]:
 
 
 def _file(file: "PlannedFile") -> dict[str, Any]:
-    return {**file.model_dump(mode="json", exclude={"age_us"}), "age_at": _stamp(file.age_us)}
+    told = file.model_dump(mode="json", exclude={"age_us"})
+    return {**told, "path": to_path(file.path), "age_at": _stamp(file.age_us)}
 
 
 def _stamp(micros: int | None) -> str | None:
-    from datetime import UTC, timedelta
-
     try:
         return None if micros is None else show.stamp(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros))
     except OverflowError:
@@ -123,5 +123,7 @@ def _approval(found: "Preview") -> dict[str, Any] | None:
 def _difference(found: "Preview") -> dict[str, Any] | None:
     if found.difference is None:
         return None
-    against = {"against": found.difference.words, "manifest": found.difference.manifest}
-    return {**against, **found.difference.diff.model_dump(mode="json")}
+    told = found.difference.diff.model_dump(mode="json")
+    for kind in ("added", "removed", "same"):
+        told[kind]["examples"] = [to_path(text) for text in told[kind]["examples"]]
+    return {"against": found.difference.words, "manifest": found.difference.manifest, **told}
