@@ -30,21 +30,12 @@ NAMES = [
     "bad\udcff",
     "\udcff\udc80",
     "🎬",
-    "=1+1",
+    "=1",
     " x ",
 ]
+ODD = 1_600_000_000_123_456
 RECORDS = [
-    FileRecord(
-        f"/a/{name}",
-        "file",
-        10 + number,
-        512 * number,
-        1_600_000_000_123_456,
-        None,
-        -1_000_000,
-        "resident",
-        "it's\udcfe",
-    )
+    FileRecord(f"/a/{name}", "file", 10 + number, 512 * number, ODD, None, -1_000_000, "resident", "it's, ü")
     for number, name in enumerate(NAMES)
 ] + [FileRecord("/a/nothing is known", "file")]
 FORMS = [".csv", ".jsonl", ".ndjson", ".parquet"]
