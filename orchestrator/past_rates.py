@@ -1,6 +1,6 @@
 """How long a plan would take, from what past runs of the policy did; without any, nobody knows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -26,32 +26,42 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Rate:
+class Rate:
+    """What one run did, a second."""
+
     files: float
     bytes: float
 
 
-def estimate(log: AuditLog, policy: str, plan: Plan) -> Estimate | None:
-    """Estimate the working time of a plan: a past run's rate in files or in bytes, whichever is slower, decides.
+def estimate(plan: Plan, rates: Sequence[Rate]) -> Estimate | None:
+    """Estimate the working time of a plan; None when no run did anything yet, or when there is nothing to do.
 
-    Retries and pauses of those runs are in it, waiting for approval is not. None when no run did anything yet.
+    Of each run's rates in files and in bytes the one that takes longer counts.
     """
-    lengths = sorted(_seconds(plan, rate) for rate in _rates(log, policy))
+    lengths = sorted(_seconds(plan, rate) for rate in rates)
     if not lengths or not plan.files:
         return None
     return Estimate(len(lengths), median(lengths), lengths[0], lengths[-1])
 
 
-def _rates(log: AuditLog, policy: str) -> Iterator[_Rate]:
+def past_rates(log: AuditLog, policy: str) -> list[Rate]:
+    """Give the rates of the last runs that did something, from the first batch to the end.
+
+    So the retries and the pauses of a run are in its rate; listing and waiting for approval are not.
+    """
+    return list(_rates(log, policy)) if log.is_there() else []
+
+
+def _rates(log: AuditLog, policy: str) -> Iterator[Rate]:
     for end in runs_of(log, policy, LOOKED_AT):
         begun = log.records(run=end.run, event=Event.ROUND_STARTED, limit=1)
         seconds = _length(begun[0], end) if begun else 0
         done = end.body["outcomes"]["done"]
         if done and seconds > 0:
-            yield _Rate(done / seconds, int(end.body["outcomes"]["bytes_done"]) / seconds)
+            yield Rate(done / seconds, int(end.body["outcomes"]["bytes_done"]) / seconds)
 
 
-def _seconds(plan: Plan, rate: _Rate) -> float:
+def _seconds(plan: Plan, rate: Rate) -> float:
     return max(plan.files / rate.files, plan.bytes / rate.bytes if rate.bytes else 0.0)
 
 

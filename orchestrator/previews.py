@@ -22,7 +22,7 @@ from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
 from orchestrator.hub import open_hub
 from orchestrator.other_plans import OtherPlan, OtherPolicy, keep_as_last
-from orchestrator.past_rates import Estimate, estimate
+from orchestrator.past_rates import Estimate, estimate, past_rates
 from orchestrator.pool_levels import PoolLevel, pool_level
 from orchestrator.settings import Settings
 from orchestrator.standing import Standing, standing
@@ -95,7 +95,7 @@ async def preview(
             report=report,
             standing=standing(policy, plan, usual, now),
             pool=pool,
-            estimate=await asyncio.to_thread(table.estimated, policy, plan),
+            estimate=estimate(plan, await asyncio.to_thread(past_rates, table.log, policy.name)),
         )
         if other is not None:
             old = other.manifest
@@ -164,9 +164,6 @@ class _Table:
         if unusual is None or not self.log.is_there():
             return None
         return usual_plan(self.log, UsualRequest(policy=policy.name, runs=unusual.runs))
-
-    def estimated(self, policy: Policy, plan: Plan) -> Estimate | None:
-        return estimate(self.log, policy.name, plan) if self.log.is_there() else None
 
     @asynccontextmanager
     async def telling(self, tell: Callable[[str], None]) -> AsyncIterator[None]:
