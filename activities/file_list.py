@@ -135,12 +135,14 @@ class _Csv:
 class _JsonLines:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._encoder = msgspec.json.Encoder()
 
     def write(self, rows: pa.Table) -> None:
-        content = msgspec.json.Encoder().encode_lines(_with_time_texts(rows).to_pylist())
-        if not content.isascii():
-            content = to_path(content.decode()).encode("utf-8", "backslashreplace")
-        self._file.write(content)
+        for some in _with_time_texts(rows).to_batches(max_chunksize=10_000):
+            content = self._encoder.encode_lines(some.to_pylist())
+            if not content.isascii():
+                content = to_path(content.decode()).encode("utf-8", "backslashreplace")
+            self._file.write(content)
 
     def close(self) -> None: ...
 

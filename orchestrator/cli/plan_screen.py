@@ -55,7 +55,8 @@ def _print_rules(found: "Preview") -> None:
 
 def _rule_row(rule: "RuleReport") -> tuple[str, str, str, str]:
     if not rule.matched.files:
-        return (f"[yellow]rule {rule.name}[/]", "[yellow]0[/]", "", "[yellow]matches nothing[/]")
+        colour = "dim" if rule.keep else "yellow"
+        return (f"[{colour}]rule {rule.name}[/]", f"[{colour}]0[/]", "", f"[{colour}]matches nothing[/]")
     if rule.keep:
         numbers = (f"[dim]{show.number(rule.matched.files)}[/]", f"[dim]{show.size(rule.matched.bytes)}[/]")
         return (f"[dim]rule {rule.name}: stays[/]", *numbers, "")
@@ -69,6 +70,8 @@ def _owners(rule: "RuleReport") -> str:
 
     if not rule.files:
         return f"{show.number(rule.matched.files)} match, none within the limit"
+    if [one.owner for one in rule.owners] == [None]:
+        return ""
     shares = [
         f"{escape(_name(one))} {100 * one.bytes / rule.bytes if rule.bytes else 100 * one.files / rule.files:.0f}%"
         for one in rule.owners[:_FEW_OWNERS]
@@ -87,7 +90,7 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
         yield f"Pool {found.pool.name}", _pool(found)
     yield "Inventory", _inventory(found)
     if found.report.unknown:
-        yield "Unknown", ", ".join(f"{name} of {counts.files:,}" for name, counts in found.report.unknown.items())
+        yield "Unknown", ", ".join(f"{name} of {counts.files:,} files" for name, counts in found.report.unknown.items())
     yield "Guards", _guards(found)
     yield "Approval", _approval(found)
     yield "Ages from", show.moment(plan.as_of) + ("" if plan.as_of == found.made else ", as asked, not from now")
