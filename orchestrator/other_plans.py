@@ -1,4 +1,4 @@
-"""Which other plan a plan is compared with: the last one, that of another policy file, or one by its digest."""
+"""Which other plan a plan is compared with: the last one, that of another policy file or of a run, or one by its digest."""
 
 import re
 from dataclasses import dataclass
@@ -47,10 +47,10 @@ class LastPlan(Payload):
 
 
 def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | OtherPolicy:
-    """Find what `last`, a policy file or a plan's digest names; raises NoOtherPlan, PolicyError."""
-    storage = open_storage(settings.storage)
+    """Find what `last`, a policy file, a run or a plan's digest names; raises NoOtherPlan, PolicyError."""
+    storage, log = open_storage(settings.storage), AuditLog(settings.audit.get_secret_value())
     if text == "last":
-        return _last(storage, AuditLog(settings.audit.get_secret_value()), policy)
+        return _last(storage, log, policy)
     if digest := _DIGEST.fullmatch(text):
         return _of_digest(storage, f"plans/{digest[1]}")
     if _VERSION.fullmatch(text):
@@ -60,7 +60,10 @@ def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | Oth
         if policy.one_site not in other.all_sites:
             raise NoOtherPlan(f"{text}: is not for the site {policy.one_site}, so there is nothing to compare")
         return OtherPolicy(text, other.at(policy.one_site))
-    raise NoOtherPlan(f"{text}: expected `last`, a policy's YAML file, or the digest of a plan")
+    made = log.records(run=text, event=Event.PLAN_MADE) if log.is_there() else []
+    if made:
+        return OtherPlan(f"the plan of {text}", made[-1].body["manifest"])
+    raise NoOtherPlan(f"{text}: expected `last`, a policy's YAML file, a run that made a plan, or a plan's digest")
 
 
 def keep_as_last(storage: Storage, policy: Policy, plan: Plan, now: datetime) -> None:

@@ -35,7 +35,7 @@ def plan(
     diff: Annotated[
         str | None,
         typer.Option(
-            "--diff", metavar="OTHER", help="Compare with the `last` plan, a policy's YAML file, or a plan's digest."
+            "--diff", metavar="OTHER", help="Compare with the `last` plan, a policy's YAML file, a run, or a digest."
         ),
     ] = None,
     out: Annotated[

@@ -14,7 +14,7 @@ _WHY = {
     "excluded": "excluded",
     "kept": "kept by a rule",
     "no_rule": "no rule matches",
-    "unknown_attribute": "an attribute is unknown",
+    "unknown_attribute": "attribute unknown",
     "limit_reached": "beyond the limit",
 }
 _FEW = 3
@@ -84,7 +84,13 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
     plan = found.plan
     cut = ", cut by a guard" if plan.truncated_by_guard else ""
     batches = show.counted(plan.batches, "batch", "batches")
-    yield "Would send", f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}{cut}"
+    if found.policy.select.source.discovery is not None:
+        yield (
+            "Would send",
+            f"{show.counted(plan.files, 'folder')}, in which the Hub finds the files by itself, in {batches}",
+        )
+    else:
+        yield "Would send", f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}{cut}"
     yield "Takes", _time(found)
     if found.pool is not None and plan.files:
         yield f"Pool {found.pool.name}", _pool(found)
