@@ -1,4 +1,4 @@
-"""Which other plan a plan is compared with: the last one, that of another policy file or of a run, or one by its digest."""
+"""Which other plan a plan is compared with: the last one, that of another policy, that of a run, or one by its digest."""
 
 import re
 from dataclasses import dataclass
@@ -46,8 +46,11 @@ class LastPlan(Payload):
     made: datetime
 
 
-def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | OtherPolicy:
-    """Find what `last`, a policy file, a run or a plan's digest names; raises NoOtherPlan, PolicyError."""
+def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | OtherPolicy | None:
+    """Find what `last`, a policy file, a run or a plan's digest names; raises NoOtherPlan, PolicyError.
+
+    None is given for `last` where this plan is the first.
+    """
     storage, log = open_storage(settings.storage), AuditLog(settings.audit.get_secret_value())
     if text == "last":
         return _last(storage, log, policy)
@@ -71,11 +74,9 @@ def keep_as_last(storage: Storage, policy: Policy, plan: Plan, now: datetime) ->
     storage.put(_kept(policy), LastPlan(manifest=plan.manifest, made=now).model_dump_json().encode())
 
 
-def _last(storage: Storage, log: AuditLog, policy: Policy) -> OtherPlan:
+def _last(storage: Storage, log: AuditLog, policy: Policy) -> OtherPlan | None:
     found = [one for one in (_last_preview(storage, policy), _last_of_a_run(storage, log, policy)) if one is not None]
-    if not found:
-        raise NoOtherPlan(f"last: there is no earlier plan of {policy.name}; this one is the first to compare with")
-    return max(found, key=lambda one: one[0])[1]
+    return max(found, key=lambda one: one[0])[1] if found else None
 
 
 def _last_preview(storage: Storage, policy: Policy) -> tuple[datetime, OtherPlan] | None:

@@ -89,13 +89,16 @@ def _made(settings: "Settings", policy: "Policy", wish: "Wish") -> "Preview":
             raise Refusal(f"--out {wish.out}: {error}") from None
 
 
-def _other(settings: "Settings", policy: "Policy", text: str) -> "OtherPlan | OtherPolicy":
+def _other(settings: "Settings", policy: "Policy", text: str) -> "OtherPlan | OtherPolicy | None":
     from orchestrator.other_plans import NoOtherPlan, find_other
 
     try:
-        return find_other(settings, policy, text)
+        other = find_other(settings, policy, text)
     except NoOtherPlan as error:
         raise Refusal(f"--diff {error}") from None
+    if other is None:
+        show.note(f"There is no earlier plan of {policy.name} to compare with: this one is the first.")
+    return other
 
 
 def _check_target(out: Path) -> None:
