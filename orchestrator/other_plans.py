@@ -1,4 +1,4 @@
-"""Which other plan a plan is compared with: the last one, that of another policy, that of a run, or one by its digest."""
+"""Which other plan a plan is compared with: the last one, another policy's, a run's, or one by its digest."""
 
 import re
 from dataclasses import dataclass

@@ -132,8 +132,9 @@ def _inventory(found: "Preview") -> str:
     inventory = found.inventory
     whole = "complete" if inventory.complete else f"NOT complete, {show.counted(inventory.problems, 'problem')}"
     age = show.span(max(found.ready - inventory.taken_at, timedelta(0)))
-    folders = f" in {show.counted(inventory.directories, 'folder')}" if inventory.directories else ""
-    return f"{whole}, begun {age} ago: {show.counted(inventory.files, 'file')}{folders}"
+    listed = found.policy.select.source.manifest
+    where = f"listed in {listed}" if listed else f"in {show.counted(inventory.directories, 'folder')}"
+    return f"{whole}, begun {age} ago: {show.counted(inventory.files, 'file')} {where}"
 
 
 def _guards(found: "Preview") -> str:

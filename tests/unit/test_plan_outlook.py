@@ -148,6 +148,7 @@ def test_the_last_plan_is_the_newest_that_was_looked_at_or_run(settings: Setting
     write(log, "p-1", "plan.made", policy="p", **ran.model_dump(mode="json"))
     found = find_other(settings, policy, "last")
     assert _manifest(found) == ran.manifest
+    assert found is not None
     assert "p-1" in found.words
     assert _manifest(find_other(settings, policy, "p-1")) == ran.manifest
     keep_as_last(storage, policy, seen, datetime.now(UTC))
