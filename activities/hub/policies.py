@@ -43,3 +43,10 @@ async def one(hub: Hub, policy: int) -> HubPolicy:
     """One hub policy. Raises NotFound."""
     path = filled("/policies/{id}/", id=policy)
     return read(HubPolicy, await hub.get(path), f"GET {path}")
+
+
+async def as_given(hub: Hub, path: str = "/policies/") -> AsyncIterator[Any]:
+    """All hub policies, or what else a path lists, as the Hub gives them: for a reader that must not lose a word."""
+    async for page in hub.pages(path):
+        for record in page.records():
+            yield record

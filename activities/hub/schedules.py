@@ -1,4 +1,4 @@
-"""The Hub's own schedules: shown beside ours, never changed by us."""
+"""The Hub's own schedules, their hub workflows and the timetable: shown beside ours, never changed by us."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -35,3 +35,29 @@ async def one(hub: Hub, schedule: int) -> HubSchedule:
     """One hub schedule. Raises NotFound."""
     path = filled("/schedules/{id}/", id=schedule)
     return read(HubSchedule, await hub.get(path), f"GET {path}")
+
+
+async def as_given(hub: Hub) -> AsyncIterator[Any]:
+    """All hub schedules as the Hub gives them."""
+    async for record in _listed(hub, "/schedules/"):
+        yield record
+
+
+async def workflows_as_given(hub: Hub, schedule: str) -> AsyncIterator[Any]:
+    """What a hub schedule starts, as the Hub gives it. Raises NotFound."""
+    async for record in _listed(
+        hub, filled("/schedules/{parent_lookup_schedule}/workflows/", parent_lookup_schedule=schedule)
+    ):
+        yield record
+
+
+async def timetable_as_given(hub: Hub) -> AsyncIterator[Any]:
+    """The timetable of hub policies and hub schedules together, as the Hub gives it."""
+    async for record in _listed(hub, "/automatedschedules/"):
+        yield record
+
+
+async def _listed(hub: Hub, path: str) -> AsyncIterator[Any]:
+    async for page in hub.pages(path):
+        for record in page.records():
+            yield record

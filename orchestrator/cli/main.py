@@ -15,6 +15,7 @@ from orchestrator.cli.check import check
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.endings import Ending, told
 from orchestrator.cli.explain import explain
+from orchestrator.cli.import_ import app as import_
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
@@ -99,6 +100,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_op
 app.command(rich_help_panel=POLICIES)(check)
 app.command(rich_help_panel=POLICIES)(plan)
 app.command(rich_help_panel=POLICIES)(explain)
+app.add_typer(import_, rich_help_panel=POLICIES)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

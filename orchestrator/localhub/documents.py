@@ -1,10 +1,11 @@
-"""Hub policies and hub schedules: kept as given, with a sample of each; none of them starts by itself."""
+"""Hub policies and hub schedules: kept as given, with samples of each; none of them starts by itself."""
 
 import json
 import sqlite3
 from typing import Any
 
 from orchestrator.localhub.clock import now_us
+from orchestrator.localhub.samples import sample_policies, sample_schedules
 from orchestrator.localhub.store import Store
 
 POLICY = "policy"
@@ -20,7 +21,7 @@ class Documents:
         self._store = store
 
     def add_samples(self, site: str, filesystem: str, mountpoint: str) -> None:
-        """Make a sample policy and a sample schedule, once."""
+        """Make the sample policies and schedules, once."""
         with self._store.write() as database:
             if database.execute("SELECT 1 FROM meta WHERE key = 'samples'").fetchone():
                 return
@@ -29,6 +30,12 @@ class Documents:
             number = _insert(database, SCHEDULE, None, schedule)
             _insert(database, SCHEDULE_WORKFLOW, number, _workflow(site))
             _insert(database, POLICY, None, _sample_policy(filesystem))
+            for policy in sample_policies(filesystem):
+                _insert(database, POLICY, None, policy)
+            for schedule, workflows in sample_schedules(site, mountpoint):
+                number = _insert(database, SCHEDULE, None, schedule)
+                for workflow in workflows:
+                    _insert(database, SCHEDULE_WORKFLOW, number, workflow)
 
     def all(self, kind: str, parent: int | None = None) -> list[dict[str, Any]]:
         """Give all documents of a kind."""

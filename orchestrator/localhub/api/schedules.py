@@ -141,6 +141,8 @@ def list_automated_schedules(call: Call) -> Reply:
         }
         found.append(_timetable(call, schedule, schedule, "discovery", [schedule["space"]]) | discovery)
     for policy in call.hub.documents.all(POLICY):
+        if not policy["schedule"]:
+            continue
         names = {"policy_id": policy["id"], "policy_name": policy["name"]}
         found.append(_timetable(call, policy, policy["schedule"], "policy", policy["spaces"]) | names)
     return paged(call, found)
