@@ -146,6 +146,9 @@ class _Table:
         )
         try:
             return await take_inventory(hub, self.storage, self.bulk, request, watch=self._watch)
+        except BaseException:  # nobody could go on with it under this name
+            self.storage.delete(f"inventories/{request.name}")
+            raise
         finally:
             self.progress = None
 

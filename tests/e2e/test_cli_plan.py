@@ -196,3 +196,5 @@ def test_an_interrupted_plan_leaves_nothing_behind(machine: Machine) -> None:
     assert [file for file in machine.folder.iterdir() if file.name.endswith(".part")] == []
     spill = machine.state / "spill"
     assert not spill.is_dir() or not [one for one in spill.iterdir() if one.name.startswith("work-")]
+    kept = machine.state / "store" / "inventories"
+    assert all((one / "inventory.json").is_file() for one in kept.iterdir()) if kept.is_dir() else True
