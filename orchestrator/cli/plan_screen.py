@@ -93,7 +93,7 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
         yield "Would send", f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}{cut}"
     yield "Takes", _time(found)
     if found.pool is not None and plan.files:
-        yield f"Pool {found.pool.name}", _pool(found)
+        yield "Pool", _pool(found)
     yield "Inventory", _inventory(found)
     if found.report.unknown:
         yield "Unknown", ", ".join(f"{name} of {counts.files:,} files" for name, counts in found.report.unknown.items())
@@ -116,15 +116,18 @@ def _time(found: "Preview") -> str:
 
 
 def _pool(found: "Preview") -> str:
+    from workflows.names import printable
+
     pool, report = found.pool, found.report
     assert pool is not None
+    now = f"{printable(pool.name)} at {pool.percent:.1f}%"
     if report.freed_unknown == found.plan.files:
-        return f"{pool.percent:.1f}% now; after: unknown, the files' disk usage is not known"
+        return f"{now}; afterwards unknown, since the files' disk usage is"
     marks = "" if pool.lower is None or pool.upper is None else f" (marks {pool.lower:g}% and {pool.upper:g}%)"
     least = "at least " if report.freed_unknown else ""
     return (
-        f"{pool.percent:.1f}% now, {pool.percent_after(report.freed):.1f}% after{marks} when {least}"
-        f"{show.size(report.freed)} are freed, if all these files lie in it ({pool.why})"
+        f"{now}, {pool.percent_after(report.freed):.1f}% afterwards{marks}: {least}{show.size(report.freed)} freed, "
+        f"if all these files lie in it ({pool.why})"
     )
 
 
