@@ -103,12 +103,11 @@ def _print(target: Path, placed: "list[Placed]", found: "Import", *, dry_run: bo
     count = {state: sum(one.state is state for one in placed) for state in State}
     written = show.counted(count[State.NEW] + count[State.REPLACED], "file")
     show.say(f"{written} {'would be ' if dry_run else ''}written to {target}, {count[State.UNCHANGED]} unchanged.")
-    if count[State.KEPT]:
-        show.note(
-            f"{show.counted(count[State.KEPT], 'file')} differ from the Hub's and stay as they are: "
-            "compare, then --force replaces them.",
-            style="red",
+    if kept := count[State.KEPT]:
+        stays = (
+            "differs from the Hub's and stays as it is" if kept == 1 else "differ from the Hub's and stay as they are"
         )
+        show.note(f"{show.counted(kept, 'file')} {stays}: --force replaces what was edited.", style="red")
     if not dry_run:
         show.say(
             "All say `enabled: false`, and the Hub goes on with its own. Next: read them, "

@@ -23,7 +23,10 @@ class Slugs:
 
 
 def slug(title: str | None, otherwise: str) -> str:
-    """Make a name of any text: a-z, 0-9 and `-`, at most 63."""
-    ascii_text = unicodedata.normalize("NFKD", title or "").encode("ascii", "ignore").decode()
-    found = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:LONGEST].rstrip("-")
-    return found or otherwise
+    """Make a name of any text: a-z, 0-9 and `-`, at most 63; of the other text where nothing is left of the first."""
+    return _plain(title or "") or _plain(otherwise) or "imported"
+
+
+def _plain(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:LONGEST].rstrip("-")

@@ -85,7 +85,7 @@ def one_line(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(one_line, value))}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{scalar(str(key))}: {one_line(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)}: {one_line(inner)}" for key, inner in value.items()) + "}"
     return scalar(value)
 
 
@@ -95,9 +95,17 @@ def quoted(text: str) -> str:
 
 
 _LARGEST = 2**53 - 1
+_LONGEST_KEY = 1000
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _PLAIN = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./ -]{0,200}[A-Za-z0-9_./-])?|-[a-z_]+|[0-9]+(?:\.[0-9]+)?%")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+
+def _key(key: str) -> str:
+    text = scalar(key)
+    if len(text) > _LONGEST_KEY:
+        raise Unwritable(f"the key {text[:24]}... is too long")
+    return text
 
 
 def _letter(char: str) -> str:
@@ -115,7 +123,7 @@ def _fields(fields: Fields, indent: str) -> Iterator[str]:
             yield from _comment(line, indent)
             continue
         key, value = line
-        yield from _entry(f"{indent}{scalar(key)}:", value, indent + "  ")
+        yield from _entry(f"{indent}{_key(key)}:", value, indent + "  ")
 
 
 def _entry(start: str, value: Any, indent: str) -> Iterator[str]:
