@@ -138,7 +138,9 @@ def write_inventory(storage: Storage, name: str, table: pa.Table, taken_us: int)
 
 async def _beginning(hub: Hub, storage: Storage, folder: str, request: InventoryRequest) -> tuple[Where, Checkpoint]:
     source = request.source
-    where = Where(request.site, search=source.via == "search", manifest=source.manifest is not None)
+    where = Where(
+        request.site, search=source.via == "search", manifest=source.manifest is not None, format=source.format
+    )
     paths = [to_path(path) for path in request.paths or ((source.path,) if source.path else ())]
     if source.manifest is not None:
         paths = [source.manifest]

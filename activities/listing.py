@@ -12,7 +12,8 @@ from activities.errors import AuthError, BadAnswer, HubError, Permanent, ServerF
 from activities.hub import files
 from activities.hub.client import Hub
 from activities.hub.namespace import FileRecord
-from activities.sources import found_below, is_inside, listed_in, with_types
+from activities.lists import listed_in
+from activities.sources import found_below, is_inside, with_types
 from activities.storage import Storage
 from workflows.names import printable, shown
 from workflows.payload import Payload
@@ -68,6 +69,7 @@ class Where:
     space: int | None = None
     search: bool = False
     manifest: bool = False
+    format: str | None = None
 
 
 @dataclass(slots=True)
@@ -183,7 +185,7 @@ class Listing:
     def _pages(self, unit: str) -> AsyncIterator[list[FileRecord]]:
         where = self._where
         if where.manifest:
-            return listed_in(unit)
+            return listed_in(unit, where.format)
         if where.search:
             return found_below(self._hub, where.site, unit, self._problem)
         return files.listing(self._hub, unit, site=where.site, space=where.space, problem=self._problem)

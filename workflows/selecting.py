@@ -26,7 +26,12 @@ class Source(Payload):
     via: Literal["browse", "search"] | None = Field(
         None, description="How `path` is read: browse (folder by folder) or search (the Hub's index); default browse."
     )
-    manifest: Line | None = Field(None, description="A file that lists the paths, one a line.")
+    manifest: Line | None = Field(
+        None, description="A file that lists the paths: plain, GPFS, CSV, JSON lines or Parquet."
+    )
+    format: Literal["lines", "nul", "gpfs", "gpfs-escape", "csv", "jsonl", "parquet"] | None = Field(
+        None, description="What kind of list the manifest is, where neither its ending nor its beginning says it."
+    )
     discovery: Literal["recursive"] | None = Field(
         None, description="Let the Hub find the files below `paths` by itself; nothing is known of them beforehand."
     )
@@ -49,6 +54,8 @@ class Source(Payload):
             )  # fmt: skip
         if self.via and self.path is None:
             raise Mistakes([Mistake(("via",), "`via` says how a `path` is read: leave it out here", at_key=True)])
+        if self.format and self.manifest is None:
+            raise Mistakes([Mistake(("format",), "`format` says what a `manifest` is: leave it out here", at_key=True)])
         return self
 
     @property

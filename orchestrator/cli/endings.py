@@ -58,7 +58,7 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.temporal", "TemporalUnreachable", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),
         ("orchestrator.runs", "RunError", Ending.BAD_INPUT, ""),
         ("orchestrator.outcome_files", "NoOutcomes", Ending.BAD_INPUT, ""),
-        ("activities.sources", "BadList", Ending.BAD_INPUT, ""),
+        ("activities.lists", "BadList", Ending.BAD_INPUT, ""),
         ("activities.selection", "UnknownAttributes", Ending.BAD_INPUT, ""),
         ("activities.ledger.records", "AuditUnavailable", Ending.UNREACHABLE, ""),
         ("activities.ledger.records", "AuditError", Ending.ENDED_BADLY, ""),
