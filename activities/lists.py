@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from temporalio.exceptions import ApplicationError
 
-from activities.hub.namespace import FileRecord, from_object, micros, whole
+from activities.hub.namespace import FileRecord, from_object
 from activities.list_formats import UNCLEAR_PERCENT, UNSAID_GPFS, Unclear, format_of
 from activities.list_lines import BadEntry, checked, entries, gpfs_path, has_percent, lines, path_of
 from workflows.names import shown, to_path
@@ -27,7 +27,6 @@ MOST = 10_000
 _PAGE = 1_000
 _AS_HUB = {"accessed": "atime", "modified": "mtime", "changed": "ctime"}
 _TIMES = tuple(_AS_HUB.values())
-_SIZES = ("size", "data_size", "disk_usage")
 _TOO_LONG = "is longer than any path: is it the right file, and the right `format`?"
 
 
@@ -164,21 +163,8 @@ def _of_columns(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _COLUMNS = frozenset(
-    {
-        "path",
-        "type",
-        *_SIZES,
-        *_AS_HUB,
-        *_TIMES,
-        "status",
-        "owner",
-        "group",
-        "user",
-        "uid",
-        "gid",
-        "metadata",
-        "deleted",
-    }
+    {"path", "type", "size", "data_size", "disk_usage", *_AS_HUB, *_TIMES, "status", "metadata", "deleted"}
+    | {"owner", "group", "user", "uid", "gid"}
 )
 
 
@@ -202,18 +188,21 @@ def _of_object(row: dict[str, Any]) -> FileRecord:
         checked(path)
     except BadEntry as error:
         raise BadEntry(f"{error} ({shown(path)[:200]})") from None
-    for name in _SIZES:
-        if name in row and whole(row[name]) is None:
-            raise BadEntry(f"has a {name} that is no number of bytes: {shown(str(row[name]))[:100]}")
-    for name in _TIMES:
-        if name in row and micros(row[name]) is None:
-            raise BadEntry(f"has a time {name} that is neither ISO 8601 nor seconds: {shown(str(row[name]))[:100]}")
     if isinstance(row.get("metadata"), str):
         row["metadata"] = _json(row["metadata"].encode("utf-8", "surrogateescape"))
     problems: list[str] = []
     record = from_object(row, "/", problems.append)
     if record is None:
         raise BadEntry("; ".join(problems) or "is marked as deleted: leave it out of the list")
+    for name, value, wanted in (
+        ("size", record.size, "number of bytes"),
+        ("disk_usage", record.disk_usage, "number of bytes"),
+        ("atime", record.atime, "time, ISO 8601 or seconds"),
+        ("mtime", record.mtime, "time, ISO 8601 or seconds"),
+        ("ctime", record.ctime, "time, ISO 8601 or seconds"),
+    ):
+        if value is None and name in row:
+            raise BadEntry(f"has {name} {shown(str(row[name]))[:100]}, which is no {wanted}")
     return record
 
 
