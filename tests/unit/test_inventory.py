@@ -295,6 +295,16 @@ async def test_a_list_may_name_files_with_newlines_when_it_ends_them_by_nul(
     assert found(storage) == ["/p/a\nb", "/p/c"]
 
 
+async def test_a_list_is_read_in_the_format_that_the_policy_names(
+    odd: OddHub, storage: Storage, tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_bytes(b"1 2 0 -- /p/a%20b\n")
+    with pytest.raises(BadList, match="write `format: gpfs-escape` beside `manifest`, else `format: gpfs`"):
+        await taken(odd, storage, {"manifest": str(tmp_path / "list")})
+    await taken(odd, storage, {"manifest": str(tmp_path / "list"), "format": "gpfs-escape"})
+    assert found(storage) == ["/p/a b"]
+
+
 @pytest.mark.parametrize("content", [b"/p/a\nrelative\n", b'{"path": 3}'])
 async def test_a_list_that_names_no_path_is_refused(
     odd: OddHub, storage: Storage, tmp_path: Path, content: bytes
