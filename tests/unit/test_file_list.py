@@ -12,9 +12,9 @@ from activities.columns import to_table
 from activities.file_list import UnwritableName, is_list, write_list
 from activities.hub.namespace import FileRecord
 from activities.inventory import write_inventory
+from activities.lists import listed_in
 from activities.manifests import read_batch
 from activities.selection import PlanRequest, make_plan
-from activities.sources import listed_in
 from activities.storage import Storage, open_storage
 from tests.unit.selection_fixtures import NOW, made_policy
 from workflows.plan import Plan
