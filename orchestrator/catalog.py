@@ -21,10 +21,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy with the document that it was read from."""
+    """A policy with the document that it was read from, and the document's bytes."""
 
     policy: Policy
     document: Document
+    source: bytes
 
 
 def load_policy(source: Path | bytes, name: str | None = None) -> Policy:
@@ -34,7 +35,8 @@ def load_policy(source: Path | bytes, name: str | None = None) -> Policy:
 
 def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
     """Read one policy and keep the places of its words."""
-    document = read_document(*_content(source, name))
+    content, shown_name = _content(source, name)
+    document = read_document(content, shown_name)
     try:
         policy = Policy.model_validate(document.data, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
@@ -44,22 +46,22 @@ def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
     problems += [document.problem(one.where, _path(one.where) + one.text) for one in zone_mistakes(policy)]
     if problems:
         raise PolicyError(several(problems))
-    return LoadedPolicy(policy, document)
+    return LoadedPolicy(policy, document, content)
 
 
-def load_catalog(folder: Path) -> dict[str, Policy]:
-    """Read every policy of a folder, by name; raise PolicyError with the problems of all its files."""
-    policies: dict[str, Policy] = {}
-    places: dict[str, str] = {}
+def load_catalog(*places: Path) -> dict[str, LoadedPolicy]:
+    """Read every policy of files and folders, by name; raise PolicyError with the problems of all of them."""
+    policies: dict[str, LoadedPolicy] = {}
+    names: dict[str, str] = {}
     problems: list[Problem] = []
-    for file in policy_files(folder):
+    for file in (file for place in places for file in (policy_files(place) if place.is_dir() else [place])):
         try:
             loaded = read_policy(file)
         except PolicyError as error:
             problems += error.problems
             continue
-        problems += same_name(loaded, places)
-        policies[loaded.policy.name] = loaded.policy
+        problems += same_name(loaded, names)
+        policies[loaded.policy.name] = loaded
     if problems:
         raise PolicyError(tuple(problems))
     return policies

@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import Field
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import (
     Client,
@@ -20,17 +22,24 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.starting import hand_in
 from orchestrator.settings import Settings
+from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.progress import FlightProgress, RunProgress, combine
 from workflows.run import Decision, Flight, Person, RunReport, RunRequest, RunState, RunStatus, SegmentStatus
 from workflows.run_batches import RunBatches
+from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
+from workflows.starts import Cause, Start, StartState, Wish
 from workflows.unready import unready
 
 LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
+
+ANSWERED_WITHIN = 15.0
+"""Seconds in which a desk answers; a worker that has just been started needs a few of them."""
 
 FAULTY_AFTER = 3
 """A workflow task that was tried more often than this fails by itself, not for a lost worker."""
@@ -54,6 +63,8 @@ class RunSummary(Payload):
     reason: str
     started: datetime
     finished: datetime | None
+    site: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 async def start_run(
@@ -64,12 +75,29 @@ async def start_run(
     actor: str,
     reason: str,
     as_of: datetime | None = None,
-    alone: bool = True,
     version: int | None = None,
 ) -> str:
-    """Start one execution of a policy and give its name; `alone` refuses while another run of it is open.
+    """Start one execution of a policy now and give its name; raises RunError when it does not begin."""
+    start = await ask_for_run(client, settings, policy, actor=actor, reason=reason, as_of=as_of, version=version)
+    if start.state is not StartState.BEGUN or start.run is None:
+        raise RunError(f"policy {policy.name} does not start: {start.why}; `orchestrator runs list` shows what runs")
+    return start.run
 
-    Whether one is open is asked of Temporal's list of runs, which follows a start within a second.
+
+async def ask_for_run(
+    client: Client,
+    settings: Settings,
+    policy: Policy,
+    *,
+    actor: str,
+    reason: str,
+    as_of: datetime | None = None,
+    version: int | None = None,
+    within: float = ANSWERED_WITHIN,
+) -> Start:
+    """Ask the desk of the policy's site for a run and give its answer.
+
+    The wish is durable. Without an answer in time the run is queued: it begins when a worker works.
     """
     words = unready(policy)
     if words:
@@ -77,14 +105,7 @@ async def start_run(
             f"policy {policy.name} uses {', '.join(words)}, which this version reads but does not run yet: "
             "leave that out to run the rest"
         )
-    open_run = await _open_run(client, policy.name) if alone else None
-    if open_run is not None:
-        raise RunError(
-            f"policy {policy.name} already runs as {open_run}: "
-            f"watch it with 'orchestrator runs watch {open_run}', or cancel it first"
-        )
-    now = datetime.now(UTC)
-    run = new_run_name(policy.name, now)
+    run = new_run_name(policy.name, datetime.now(UTC))
     request = RunRequest(
         run=run,
         policy=policy,
@@ -93,21 +114,9 @@ async def start_run(
         reason=reason,
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
     )
-    await client.start_workflow(
-        RunPolicy.run,
-        request,
-        id=run,
-        task_queue=settings.task_queue,
-        memo={
-            "policy": policy.name,
-            "actor": actor,
-            "reason": reason,
-            "state": str(RunState.RUNNING),
-            "started": now.isoformat(),
-        },
-        static_summary=f"{policy.name}: {reason}"[:200],
-    )
-    return run
+    wish = Wish(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
+    await hand_in(client, settings.task_queue, wish)
+    return await _answer(client, settings, wish, within)
 
 
 def new_run_name(policy: str, now: datetime) -> str:
@@ -270,11 +279,24 @@ def _with_abrupt_end(status: RunStatus, described: WorkflowExecutionDescription)
     )
 
 
-async def _open_run(client: Client, policy: str) -> str | None:
-    async for execution in client.list_workflows("WorkflowType = 'RunPolicy' AND ExecutionStatus = 'Running'"):
-        if (await execution.memo()).get("policy") == policy:
-            return execution.id
-    return None
+async def _answer(client: Client, settings: Settings, wish: Wish, within: float) -> Start:
+    desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, wish.site))
+    deadline, pause = time.monotonic() + within, 0.02
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            start = await desk.query(RunDesk.about, wish.key, rpc_timeout=timedelta(seconds=max(left, 0.1)))
+        except RPCError as error:
+            if error.status not in _NOBODY_ANSWERS:
+                raise
+        else:
+            if start is not None:
+                return start
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
+    return Start(key=wish.key, state=StartState.QUEUED, run=wish.request.run, why="no worker has answered yet")
+
+
+_NOBODY_ANSWERS = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
 
 async def _summary(execution: WorkflowExecution) -> RunSummary:
@@ -289,6 +311,8 @@ async def _summary(execution: WorkflowExecution) -> RunSummary:
         reason=str(memo.get("reason", "")),
         started=datetime.fromisoformat(memo["started"]) if "started" in memo else execution.start_time,
         finished=execution.close_time,
+        site=memo.get("site"),
+        labels=memo.get("labels") or {},
     )
 
 

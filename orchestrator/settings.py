@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     )
     task_queue: str = Field("tiering", min_length=1, max_length=200, description="Temporal task queue of the worker")
     worker_activities: int = Field(10_000, ge=1, le=20_000, description="Activities at once in one worker")
+    runs_per_site: int = Field(20, ge=1, le=1000, description="Runs at once at one site; a further one waits its turn")
     selection_memory: ByteSize = Field(ByteSize(1 << 30), ge=64 << 20, description="Memory of one selection, e.g. 1GiB")
 
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")

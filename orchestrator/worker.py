@@ -12,6 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.audit import Audit, AuditLog
+from activities.holds import Holds
 from activities.hub.client import Hub
 from activities.inventory import Inventories
 from activities.jobs import Jobs
@@ -19,16 +20,21 @@ from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
 from activities.preflight import Preflight
+from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
+from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
+from workflows.fire import Fire
+from workflows.keep_schedules import KeepSchedules
 from workflows.run_batches import RunBatches
+from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
 
-WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches)
+WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, Fire, KeepSchedules)
 
 
 class Limits(TypedDict):
@@ -64,7 +70,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, hub, log),
+            activities=_activities(settings, client, hub, log),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -79,13 +85,14 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             yield worker
 
 
-def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..., Any]]:
+def _activities(settings: Settings, client: Client, hub: Hub, log: AuditLog) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
     jobs = Jobs(hub, storage, audit, JobPoller(hub))
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
+    starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
@@ -98,4 +105,10 @@ def _activities(settings: Settings, hub: Hub, log: AuditLog) -> list[Callable[..
         jobs.cancel_jobs,
         outcomes.next_round,
         outcomes.close_outcomes,
+        starts.hear_wish,
+        starts.look_for_room,
+        starts.follow_run,
+        starts.cancel_run,
+        starts.hand_in,
+        ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
     ]

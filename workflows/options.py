@@ -19,6 +19,13 @@ class ActivityOptions(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
+class LocalOptions(TypedDict, total=False):
+    """What is spread at the call of a local activity."""
+
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 class ChildOptions(TypedDict, total=False):
     """What is spread at the start of a child workflow."""
 
@@ -69,6 +76,27 @@ CANCEL_JOBS: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=30),
     "retry_policy": PATIENT,
 }
+
+AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
+"""A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
+
+CANCEL_RUN: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=1), "retry_policy": PATIENT}
+
+FOLLOW: ActivityOptions = {
+    "start_to_close_timeout": timedelta(days=3650),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": PATIENT,
+}
+"""Wait for the end of a run: campaigns last for weeks, and the wait costs one call in a while."""
+
+KEEP: ActivityOptions = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": PATIENT,
+}
+
+RUN: ChildOptions = {"parent_close_policy": ParentClosePolicy.ABANDON}
+"""A run goes on whatever becomes of the desk that began it."""
 
 SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 

@@ -186,6 +186,7 @@ class RunStatus(Payload):
     reason: str = ""
     version: int | None = None
     approval: ApprovalWanted | None = None
+    paused_by: str | None = None
     plan: Plan | None = None
     inventory_problems: int = 0
     rounds: tuple[RoundRecord, ...] = ()

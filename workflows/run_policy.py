@@ -279,6 +279,7 @@ class RunPolicy:
             reason=self._request.reason,
             version=self._request.version,
             approval=self._gate.wanted,
+            paused_by=self._segments.steering.paused_by,
             plan=self._plan,
             inventory_problems=self._problems,
             rounds=tuple(self._rounds),

@@ -15,6 +15,10 @@ __all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window"]
 
 Concurrency = Annotated[int, Strict(), Field(ge=1, le=1000, description="Jobs in flight at a time.")]
 
+Priority = Annotated[
+    int, Strict(), Field(ge=1, le=5, description="Which run begins first when a site has too many: 1 first, 5 last.")
+]
+
 
 class Batch(Payload):
     """How much goes to the Hub as one job."""
@@ -104,6 +108,7 @@ class Run(Payload):
     queue: Line = Field("default", description="The Hub's queue.")
     batch: Batch = Field(Batch(), description="How much goes to the Hub as one job.")
     concurrency: Concurrency = 4
+    priority: Priority = 3
     rate: Rate | None = Field(None, description="How fast the run may go.")
     windows: tuple[Window, ...] = Field((), max_length=100, description="When batches may be sent; none means always.")
     outside_windows: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = Field(

@@ -25,6 +25,16 @@ class Event(StrEnum):
     RUN_RESUMED = "run.resumed"
     RUN_STOPPED = "run.stopped"
     RUN_ENDED = "run.ended"
+    START_WISHED = "start.wished"
+    START_BEGUN = "start.begun"
+    START_QUEUED = "start.queued"
+    START_SKIPPED = "start.skipped"
+    START_MISSED = "start.missed"
+    HOLD_SET = "hold.set"
+    HOLD_LIFTED = "hold.lifted"
+    POLICY_APPLIED = "policy.applied"
+    POLICY_REMOVED = "policy.removed"
+    SCHEDULES_RENEWED = "schedules.renewed"
 
 
 _CLAIM = {
@@ -36,6 +46,14 @@ _CLAIM = {
     "batch_digest": "SHA-256 over the batch's paths",
     "files": "paths in it",
     "bytes": "their size",
+}
+
+_START = {
+    "policy": "name of the policy",
+    "site": "site of the Hub",
+    "kind": "which kind of trigger, or manual",
+    "text": "the trigger in words",
+    "scheduled": "the time that the schedule meant, null for other triggers",
 }
 
 BODY: dict[Event, dict[str, str]] = {
@@ -127,4 +145,41 @@ BODY: dict[Event, dict[str, str]] = {
         "started": "when it began",
         "finished": "when it ended",
     },
+    Event.START_WISHED: {
+        **_START,
+        "version": "number of the applied version, null when it was not applied",
+        "overlap": "what is done while an earlier run of the policy is open",
+        "token": "tells this telling from another of the same start",
+    },
+    Event.START_BEGUN: {**_START, "run": "the run", "waited_s": "seconds that it waited for its turn"},
+    Event.START_QUEUED: {**_START, "why": "what it waits for"},
+    Event.START_SKIPPED: {**_START, "why": "why it does not run"},
+    Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
+    Event.HOLD_SET: {
+        "kind": "pause of one policy, or freeze",
+        "policy": "the policy that is held, null for any",
+        "site": "the site that is held, null for any",
+        "label": "name and value of the label of the policies that are held, null for any",
+        "reason": "why, in the actor's words",
+    },
+    Event.HOLD_LIFTED: {
+        "hold": "the record that set it",
+        "kind": "pause or freeze",
+        "scope": "what it covered",
+        "reason": "why, in the actor's words",
+    },
+    Event.POLICY_APPLIED: {
+        "policy": "name of the policy",
+        "version": "number of the version, from 1",
+        "policy_digest": "SHA-256 of the policy's canonical form",
+        "source": "the document as it was written, in the storage",
+        "source_digest": "SHA-256 of the document",
+        "reason": "why, in the actor's words",
+    },
+    Event.POLICY_REMOVED: {
+        "policy": "name of the policy",
+        "version": "number of the change",
+        "reason": "why, in the actor's words",
+    },
+    Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
 }

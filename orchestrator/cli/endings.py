@@ -57,6 +57,8 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.services", "StackError", Ending.UNREACHABLE, ""),
         ("orchestrator.temporal", "TemporalUnreachable", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),
         ("orchestrator.runs", "RunError", Ending.BAD_INPUT, ""),
+        ("orchestrator.applying", "ApplyError", Ending.BAD_INPUT, ""),
+        ("orchestrator.versions", "VersionError", Ending.BAD_INPUT, ""),
         ("orchestrator.outcome_files", "NoOutcomes", Ending.BAD_INPUT, ""),
         ("activities.lists", "BadList", Ending.BAD_INPUT, ""),
         ("activities.selection", "UnknownAttributes", Ending.BAD_INPUT, ""),

@@ -10,16 +10,20 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from orchestrator.cli.apply import apply, destroy, rollback
 from orchestrator.cli.approve import approve, reject
 from orchestrator.cli.check import check
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.endings import Ending, told
 from orchestrator.cli.explain import explain
+from orchestrator.cli.holds import banner, freeze, pause, resume, thaw
 from orchestrator.cli.import_ import app as import_
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.services import localhub, serve, up, worker
+from orchestrator.cli.starts import starts
+from orchestrator.cli.status import history, status
 
 app = typer.Typer(
     name="orchestrator",
@@ -46,10 +50,7 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors become plain lines on standard error."""
     _heed_signals()
     try:
-        ended = app(arguments, prog_name="orchestrator", standalone_mode=False)
-        return int(ended or 0)
-    except typer.Exit as leaving:
-        return leaving.exit_code
+        return _ended(arguments)
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("\nInterrupted.\n")
         return Ending.INTERRUPTED
@@ -64,6 +65,16 @@ def invoke(arguments: list[str]) -> int:
         ending, text = told(error)
         sys.stderr.write(f"{text}\n")
         return ending
+
+
+def _ended(arguments: list[str]) -> int:
+    try:
+        code = int(app(arguments, prog_name="orchestrator", standalone_mode=False) or 0)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
+    if arguments and arguments[0] in _ABOUT_THE_ENGINE:
+        banner()
+    return code
 
 
 def _heed_signals() -> None:
@@ -94,13 +105,27 @@ def _root(
 ) -> None: ...
 
 
-POLICIES, RUNS, SERVICES, LOOKING = "Policies", "Runs", "This machine", "Looking closer"
+POLICIES, APPLIED, RUNS, SERVICES, LOOKING = "Policies", "By itself", "Runs", "This machine", "Looking closer"
+_ABOUT_THE_ENGINE = (
+    "plan", "next", "apply", "status", "history", "rollback", "destroy", "pause", "resume", "freeze", "starts", "run",
+    "runs", "approve", "reject", "doctor", "pools", "events", "backfill",
+)  # fmt: skip
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app.command(rich_help_panel=POLICIES)(check)
 app.command(rich_help_panel=POLICIES)(plan)
 app.command(rich_help_panel=POLICIES)(explain)
 app.add_typer(import_, rich_help_panel=POLICIES)
+app.command(rich_help_panel=APPLIED)(apply)
+app.command(rich_help_panel=APPLIED)(status)
+app.command(rich_help_panel=APPLIED)(history)
+app.command(rich_help_panel=APPLIED)(rollback)
+app.command(rich_help_panel=APPLIED)(destroy)
+app.command(rich_help_panel=APPLIED)(pause)
+app.command(rich_help_panel=APPLIED)(resume)
+app.command(rich_help_panel=APPLIED)(freeze)
+app.command(rich_help_panel=APPLIED)(thaw)
+app.command(rich_help_panel=APPLIED)(starts)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

@@ -16,9 +16,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.calendars import Calendars, calendars
-from orchestrator.engine_times import differences, engine_fire_times
-from orchestrator.fire_times import fire_times
+from activities.calendars import Calendars, calendars
+from activities.engine_times import differences, engine_fire_times
+from activities.fire_times import fire_times
 from orchestrator.settings import load_settings
 from orchestrator.temporal import connect
 from tests.documented_times import CRONS, DSTS, SPANS, Span, documented_times, span

@@ -135,7 +135,7 @@ class TestARun:
         policy = a_policy()
         run = await start_run(client, settings, policy, actor="ann", reason="a test")
         await until_in_flight(client, run)
-        with pytest.raises(RunError, match="already runs"):
+        with pytest.raises(RunError, match="is open"):
             await start_run(client, settings, policy, actor="bob", reason="again")
         await run_report(client, run)
 

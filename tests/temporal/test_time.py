@@ -11,10 +11,11 @@ import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from orchestrator.runs import run_report, run_status, start_run
+from orchestrator.runs import run_report, run_status
 from orchestrator.settings import load_settings
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
+from tests.temporal.direct import start_alone
 from tests.temporal.policies import a_policy
 from workflows.run import RunState
 
@@ -39,7 +40,7 @@ async def test_a_ladder_of_three_days_is_climbed_in_seconds(
     policy = a_policy(retry="{failed_files: {attempts: 4, wait: [12h, 1d, 36h]}}")
     began = time.monotonic()
     async with working(settings, skipping.client, versioned=False):
-        run = await start_run(skipping.client, settings, policy, actor="ann", reason="a test", alone=False)
+        run = await start_alone(skipping.client, settings, policy)
         while not (await run_status(skipping.client, run)).state.final:
             await skipping.sleep(timedelta(hours=6))
         report = await run_report(skipping.client, run)

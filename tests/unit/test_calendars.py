@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 
-from orchestrator.calendars import HORIZON, MOST_ENTRIES, Calendars, calendars
-from orchestrator.engine_times import differences
-from orchestrator.fire_times import fire_times
+from activities.calendars import HORIZON, MOST_ENTRIES, Calendars, calendars
+from activities.engine_times import differences
+from activities.fire_times import fire_times
 from tests.documented_times import CRONS, DSTS, MORE_SPANS, SPANS
 from workflows.triggers import Schedule
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.fire_times import FireTime, fire_times
+from activities.fire_times import FireTime, fire_times
 from tests.documented_times import CRONS, DSTS, MORE_SPANS, SPANS, documented_times, span
 from workflows.cron import parse_cron
 from workflows.triggers import Dst, Schedule

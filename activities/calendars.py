@@ -13,7 +13,7 @@ from typing import Final
 from croniter import croniter
 from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 
-from orchestrator.fire_times import fire_times
+from activities.fire_times import fire_times
 from workflows.triggers import Schedule
 
 __all__ = ["HORIZON", "MOST_ENTRIES", "Calendars", "calendars"]

@@ -1,0 +1,117 @@
+"""Holds: what somebody has paused or frozen, as the audit tells it; nothing begins that a standing hold covers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from activities.ledger.events import Event
+from activities.ledger.log import AuditLog
+from activities.ledger.records import AuditRecord, Stored
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Hold:
+    """One hold: a paused policy, or a freeze of all that its site and label cover."""
+
+    number: int
+    kind: Literal["pause", "freeze"]
+    policy: str | None
+    site: str | None
+    label: tuple[str, str] | None
+    reason: str
+    actor: str
+    since: datetime
+
+    def covers(self, policy: str, site: str | None, labels: Mapping[str, str]) -> bool:
+        """Tell whether a policy at a site is held; without a site it is asked whether any of its sites may be."""
+        return (
+            self.policy in (None, policy)
+            and (self.site is None or site is None or self.site == site)
+            and (self.label is None or labels.get(self.label[0]) == self.label[1])
+        )
+
+    @property
+    def scope(self) -> str:
+        """What it covers, in words."""
+        parts = [f"policy {self.policy}"] if self.policy else []
+        parts += [f"site {self.site}"] if self.site else []
+        parts += ["label {}={}".format(*self.label)] if self.label else []
+        return ", ".join(parts) or "all"
+
+    def __str__(self) -> str:
+        verb = "paused" if self.kind == "pause" else "froze"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.actor} {verb} {self.scope} at {self.since:%Y-%m-%d %H:%M} UTC{why}"
+
+
+class Holds:
+    """Reads and writes holds; the audit's own order decides between two people at once.
+
+    Every call may raise AuditUnavailable (try again) or WrongDatabase (fix it).
+    """
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    def standing(self) -> list[Hold]:
+        """Give the holds that nobody has lifted, the oldest first."""
+        if not self._log.is_there():
+            return []
+        lifted = {record.body["hold"] for record in self._all(Event.HOLD_LIFTED)}
+        return [_hold(record) for record in self._all(Event.HOLD_SET) if record.seq not in lifted]
+
+    def on(self, policy: str, site: str | None, labels: Mapping[str, str]) -> Hold | None:
+        """Give a hold that covers a policy at a site, if there is one."""
+        return next((hold for hold in self.standing() if hold.covers(policy, site, labels)), None)
+
+    def put(
+        self,
+        kind: Literal["pause", "freeze"],
+        *,
+        actor: str,
+        reason: str,
+        key: str,
+        policy: str | None = None,
+        site: str | None = None,
+        label: tuple[str, str] | None = None,
+    ) -> Hold:
+        """Set a hold, once under its key."""
+        body = {
+            "kind": kind,
+            "policy": policy,
+            "site": site,
+            "label": None if label is None else list(label),
+            "reason": reason,
+        }
+        return _hold(self._log.append(AuditRecord(event=Event.HOLD_SET, actor=actor, key=f"hold/{key}", body=body)))
+
+    def lift(self, hold: Hold, *, actor: str, reason: str) -> None:
+        """Lift a hold; one that is lifted already stays so."""
+        body = {"hold": hold.number, "kind": hold.kind, "scope": hold.scope, "reason": reason}
+        key = f"hold/{hold.number}/lifted"
+        self._log.append(AuditRecord(event=Event.HOLD_LIFTED, actor=actor, key=key, body=body))
+
+    def _all(self, event: Event) -> list[Stored]:
+        found: list[Stored] = []
+        while True:
+            page = self._log.records(event=event, after=found[-1].seq if found else 0, limit=_PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+
+def _hold(record: Stored) -> Hold:
+    body = record.body
+    return Hold(
+        number=record.seq,
+        kind=body["kind"],
+        policy=body["policy"],
+        site=body["site"],
+        label=tuple(body["label"]) if body["label"] else None,
+        reason=body["reason"],
+        actor=record.actor,
+        since=datetime.fromisoformat(record.at),
+    )

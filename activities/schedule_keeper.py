@@ -1,0 +1,110 @@
+"""Keeps the Schedules going: renews calendars that would run out, and records the starts that were missed."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from temporalio import activity
+from temporalio.client import Client
+
+from activities import schedules
+from activities.audit import Audit, AuditRecord, Event, record_key
+from activities.fire_times import fire_times
+from activities.heartbeat import beating
+from activities.schedules import Found
+from activities.starting import start_key
+from workflows.payload import Payload
+
+GRACE = timedelta(minutes=2)
+"""How much later than its catch-up window a start may still come; the engine looks at the window first."""
+
+MOST_MISSED = 1000
+"""So many missed starts of one schedule are recorded at once; an outage of a week has 672 quarters of an hour."""
+
+_log = logging.getLogger(__name__)
+
+
+class Keep(Payload):
+    """How far the last look has come; nothing before the first one."""
+
+    looked: datetime | None
+
+
+class Kept(Payload):
+    """How far this look has come, what it did, and which Schedules run out although they should have been renewed."""
+
+    looked: datetime
+    renewed: tuple[str, ...] = ()
+    missed: int = 0
+    running_out: tuple[str, ...] = ()
+
+
+@dataclass
+class ScheduleKeeper:
+    """The activity; it reads the engine and writes only what must be renewed."""
+
+    client: Client
+    audit: Audit
+    task_queue: str
+
+    @activity.defn
+    async def keep_schedules(self, keep: Keep) -> Kept:
+        """Look at every Schedule of ours once."""
+        now = datetime.now(UTC)
+        renewed, running_out, missed = [], [], 0
+        async with beating(lambda: {"missed": missed}):
+            async for found in schedules.find(self.client, self.task_queue):
+                try:
+                    until = await schedules.renew(self.client, found, now)
+                except Exception as error:
+                    # One that cannot be renewed must not stop the others; it is told, and tried again in minutes.
+                    _log.exception("a schedule could not be renewed: %s", found.id)
+                    running_out.append(f"{found.id}: {error}")
+                    until = None
+                if until is not None:
+                    renewed.append(found.id)
+                    await self._tell_renewed(found, until)
+                missed += await self._record_missed(found, keep.looked, now)
+        return Kept(looked=now, renewed=tuple(renewed), missed=missed, running_out=tuple(running_out))
+
+    async def _tell_renewed(self, found: Found, until: datetime) -> None:
+        body = {"schedules": [found.id], "until": until.isoformat()}
+        key = record_key(None, Event.SCHEDULES_RENEWED, found.id, until.isoformat())
+        await self.audit.write(AuditRecord(event=Event.SCHEDULES_RENEWED, actor="engine", key=key, body=body))
+
+    async def _record_missed(self, found: Found, looked: datetime | None, now: datetime) -> int:
+        start = found.start
+        if start is None or found.paused:
+            return 0
+        missed = 0
+        for meant in islice(due(found, looked, now), MOST_MISSED):
+            key = start_key(start.key_at(meant))
+            if await self.audit.find(key) is not None:
+                continue
+            body = {
+                "policy": start.policy.name,
+                "site": start.site,
+                "kind": "schedule",
+                "text": start.text,
+                "scheduled": meant.isoformat(),
+                "why": f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
+            }
+            record = AuditRecord(event=Event.START_MISSED, actor="engine", key=key, body=body)
+            missed += (await self.audit.write(record))[0].same
+        return missed
+
+
+def due(found: Found, looked: datetime | None, now: datetime) -> Iterator[datetime]:
+    """Give the fire times that must have been heard of by now, and had not to be at the last look.
+
+    What lies before the Schedule was written is not its own: the engine starts nothing from before a change.
+    """
+    start = found.start
+    if start is None or found.written is None:
+        return
+    late = start.schedule.catch_up + start.jitter + GRACE
+    since = found.written if looked is None else max(found.written, looked - late)
+    for one in fire_times(start.schedule, since, now - late):
+        yield one.at

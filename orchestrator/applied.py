@@ -1,0 +1,125 @@
+"""What the engine keeps for applied policies: kinds of things, each asked and changed in the same way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+
+from activities import schedules
+from activities.schedule_keeper import Keep
+from activities.schedules import digest_of
+from workflows.ids import keeper_id
+from workflows.keep_schedules import KeepSchedules
+from workflows.policy import Policy
+from workflows.scheduled import ScheduledStart
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One thing that the engine is to keep for a policy: its id, what it does in words, a digest of all that counts."""
+
+    kind: str
+    id: str
+    policy: str
+    digest: str
+    text: str
+    content: Any = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class There:
+    """One thing that the engine keeps; one that is not `whole` was changed by somebody else."""
+
+    kind: str
+    id: str
+    policy: str
+    digest: str | None
+    text: str
+    whole: bool = True
+    paused: bool = False
+    note: str | None = None
+    next_times: tuple[datetime, ...] = field(default=(), compare=False)
+
+
+class Kind(Protocol):
+    """A kind of thing that the engine keeps for policies."""
+
+    name: str
+
+    def wanted(self, policy: Policy, version: int) -> list[Wanted]:
+        """Give what a policy of this version wants."""
+
+    async def there(self) -> list[There]:
+        """Give all of ours that the engine keeps."""
+
+    async def put(self, wanted: Wanted) -> None:
+        """Make it so, whatever is there; done twice it is the same."""
+
+    async def remove(self, there: There) -> None:
+        """Take it away; what is gone stays so."""
+
+
+class Schedules:
+    """The Temporal Schedules, and the keeper that renews them."""
+
+    name = "schedule"
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    def wanted(self, policy: Policy, version: int) -> list[Wanted]:
+        """Give one Schedule for each schedule trigger at each site."""
+        starts = [
+            ScheduledStart(policy=policy.at(site), version=version, trigger=number)
+            for site in policy.all_sites
+            for number, trigger in enumerate(policy.triggers)
+            if trigger.schedule is not None
+        ]
+        return [
+            Wanted(self.name, one.id_in(self._task_queue), policy.name, digest_of(one), _text(one), one)
+            for one in starts
+        ]
+
+    async def there(self) -> list[There]:
+        """Give every Schedule whose id is one of ours."""
+        found = []
+        async for one in schedules.find(self._client, self._task_queue):
+            policy = one.start.policy.name if one.start is not None else schedules.policy_of(one.id)
+            text = _text(one.start) if one.start is not None else "somebody has put something else into it"
+            found.append(
+                There(self.name, one.id, policy, one.digest, text, one.whole, one.paused, one.note, one.next_times)
+            )
+        return found
+
+    async def put(self, wanted: Wanted) -> None:
+        """Write the Schedule, and see that the keeper runs."""
+        await schedules.put(self._client, wanted.content, self._task_queue, datetime.now(UTC))
+        await keeper(self._client, self._task_queue)
+
+    async def remove(self, there: There) -> None:
+        """Delete the Schedule."""
+        await schedules.remove(self._client, self._task_queue, there.id)
+
+
+async def keeper(client: Client, task_queue: str) -> WorkflowHandle[KeepSchedules, None]:
+    """Give the keeper of the schedules, which is started if it does not run."""
+    return await client.start_workflow(
+        KeepSchedules.run,
+        Keep(looked=None),
+        id=keeper_id(task_queue),
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+
+
+def kinds(client: Client, task_queue: str) -> Sequence[Kind]:
+    """Give every kind of thing that policies want."""
+    return (Schedules(client, task_queue),)
+
+
+def _text(start: ScheduledStart) -> str:
+    return f"{start.text} at {start.site}"

@@ -1,0 +1,164 @@
+"""`apply`, `destroy` and `rollback`: the engine is made to do what the catalog says, after a look at the difference."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.apply_screen import document, print_difference
+from orchestrator.cli.arguments import JsonOption, ReasonOption
+from orchestrator.cli.endings import Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.applying import Difference
+    from orchestrator.catalog import LoadedPolicy
+    from orchestrator.engine import Engine
+
+T = TypeVar("T")
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and leave it so.")]
+
+
+def apply(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE|FOLDER]...", help="What to apply; default: the whole catalog."),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove applied policies that are not in the folder.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Apply policies: show what changes in schedules, watches and routes, ask, and do exactly that."""
+    from orchestrator.catalog import load_catalog
+    from orchestrator.settings import load_settings
+
+    found = places or [load_settings().policies_dir]
+    if prune and any(not place.is_dir() for place in found):
+        raise Refusal("--prune: name a folder; what is not in it is removed")
+    for place in found:
+        if not place.exists():
+            raise Refusal(f"{place}: there is no such file or folder")
+    catalog = load_catalog(*found)
+    _change(catalog, (), prune=prune, yes=yes, dry_run=dry_run, reason=reason, as_json=as_json)
+
+
+def destroy(
+    policies: Annotated[list[str] | None, typer.Argument(metavar="[POLICY]...", help="Applied policies.")] = None,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All policies that are applied.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Remove applied policies from the engine; their files, versions and runs stay."""
+    if bool(policies) == all_of_them:
+        raise Refusal("name the policies to remove, or --all")
+    names = policies or _with_engine(_applied_names)
+    _change({}, names, prune=False, yes=yes, dry_run=dry_run, reason=reason, as_json=as_json)
+
+
+def rollback(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="An applied policy, by its name.")],
+    to: Annotated[int | None, typer.Option("--to", min=1, help="The version; default: the one before.")] = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Apply an earlier version of a policy again, as a new version; the file in the folder stays as it is."""
+
+    async def earlier(engine: "Engine") -> "tuple[int, LoadedPolicy]":
+        return await asyncio.to_thread(_earlier, engine, policy, to)
+
+    number, loaded = _with_engine(earlier)
+    why = f"rollback to version {number}" + (f": {reason}" if reason else "")
+    _change({policy: loaded}, (), prune=False, yes=yes, dry_run=dry_run, reason=why, as_json=as_json)
+
+
+def _change(
+    catalog: "dict[str, LoadedPolicy]",
+    remove: Iterable[str],
+    *,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Show the difference, ask, and make it so."""
+    names = list(remove)
+
+    async def look(engine: "Engine") -> "Difference":
+        _refuse_unknown(names, engine)
+        with show.waiting("comparing"):
+            return await engine.applying.difference(catalog, remove=names, prune=prune)
+
+    difference = _with_engine(look)
+    doing = not (dry_run or difference.empty)
+    if not as_json:
+        print_difference(difference)
+        if doing and not yes:
+            _ask()
+    elif doing and not yes:
+        raise Refusal("--json asks nothing: add --yes to apply, or --dry-run to look")
+
+    async def make_so(engine: "Engine") -> None:
+        with show.waiting("applying"):
+            await engine.applying.apply(difference, catalog, actor=show.actor(), reason=reason)
+
+    if doing:
+        _with_engine(make_so)
+    if as_json:
+        show.document({**document(difference), "applied": doing})
+    elif doing:
+        show.say("Applied.", style="green")
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise Refusal("nobody is there to say yes: add --yes to apply this, or --dry-run to look only")
+    if not typer.confirm("Apply this?"):
+        raise Refusal("Nothing was applied.")
+
+
+def _refuse_unknown(names: Iterable[str], engine: "Engine") -> None:
+    from workflows.units import advice
+
+    applied = list(engine.versions.current())
+    for name in names:
+        if name not in applied:
+            raise Refusal(f"policy {name} is not applied: {advice(name, applied) if applied else 'none is'}")
+
+
+def _earlier(engine: "Engine", policy: str, to: int | None) -> "tuple[int, LoadedPolicy]":
+    from orchestrator.catalog import read_policy
+
+    history = engine.versions.history(policy)
+    if not history:
+        raise Refusal(f"policy {policy} was never applied: `orchestrator status` lists those that are")
+    there = [one for one in history if not one.removed]
+    if to is not None:
+        found = next((one for one in there if one.number == to), None)
+    else:
+        found = next((one for one in reversed(there) if one.digest != history[-1].digest), None)
+    if found is None:
+        what = f"no version {to} of {policy}" if to else f"no earlier version of {policy}"
+        raise Refusal(f"there is {what}: `orchestrator history {policy}` lists them")
+    return found.number, read_policy(engine.versions.read(found), f"{policy}, version {found.number}")
+
+
+async def _applied_names(engine: "Engine") -> list[str]:
+    return list(engine.versions.current())
+
+
+def _with_engine(ask: "Callable[[Engine], Awaitable[T]]") -> T:
+    from orchestrator.cli.engine import with_engine
+
+    return with_engine(ask)

@@ -1,0 +1,50 @@
+"""The engine as the doors reach it: Temporal, the audit and the storage of one installation, opened together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from temporalio.client import Client
+
+from activities.holds import Holds
+from activities.ledger.log import AuditLog
+from activities.storage import open_storage
+from orchestrator.applied import Schedules, kinds
+from orchestrator.applying import Applying
+from orchestrator.settings import Settings
+from orchestrator.temporal import connect
+from orchestrator.versions import Versions
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a command needs to look at the engine or to change it."""
+
+    settings: Settings
+    client: Client
+    log: AuditLog
+    versions: Versions
+    holds: Holds
+    schedules: Schedules
+    applying: Applying
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Connect to the parts of an installation for as long as the block lasts. Raises TemporalUnreachable."""
+    client = await connect(settings)
+    log = AuditLog(settings.audit.get_secret_value())
+    try:
+        versions = Versions(log, open_storage(settings.storage))
+        every = kinds(client, settings.task_queue)
+        yield Engine(
+            settings=settings,
+            client=client,
+            log=log,
+            versions=versions,
+            holds=Holds(log),
+            schedules=Schedules(client, settings.task_queue),
+            applying=Applying(versions, every),
+        )
+    finally:
+        log.close()

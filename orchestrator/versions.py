@@ -1,0 +1,145 @@
+"""The applied versions of policies: numbered, immutable, content-addressed; the audit says who applied them."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from activities.ledger.events import Event
+from activities.ledger.log import AuditLog
+from activities.ledger.records import AuditRecord, Stored
+from activities.storage import Exists, Missing, Storage
+from orchestrator.catalog import LoadedPolicy, load_policy
+from workflows.policy import Policy
+
+_PAGE = 1000
+
+
+class VersionError(Exception):
+    """A version is not there, or somebody was faster; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One change of an applied policy; without a digest it is the removal of the policy."""
+
+    policy: str
+    number: int
+    digest: str | None
+    source: str | None
+    source_digest: str | None
+    actor: str
+    at: datetime
+    reason: str
+
+    @property
+    def removed(self) -> bool:
+        """Whether the policy was removed by this change."""
+        return self.digest is None
+
+
+class Versions:
+    """Reads and writes versions; a number is taken once, whoever asks for it at the same time.
+
+    Every call may raise AuditUnavailable (try again) or WrongDatabase (fix it).
+    """
+
+    def __init__(self, log: AuditLog, storage: Storage) -> None:
+        self._log = log
+        self._storage = storage
+
+    def current(self) -> dict[str, Version]:
+        """Give the newest version of every policy that is applied, by name."""
+        newest = {version.policy: version for version in self._all()}
+        return {name: version for name, version in sorted(newest.items()) if not version.removed}
+
+    def history(self, policy: str) -> list[Version]:
+        """Give all changes of a policy, the oldest first."""
+        found: list[Version] = []
+        while (record := self._log.get(_key(policy, len(found) + 1))) is not None:
+            found.append(_version(record))
+        return found
+
+    def newest(self, policy: str) -> Version | None:
+        """Give the last change of a policy, a removal included."""
+        history = self.history(policy)
+        return history[-1] if history else None
+
+    def read(self, version: Version) -> bytes:
+        """Give the document of a version as it was written; raises VersionError when it is not what it was."""
+        if version.source is None:
+            raise VersionError(f"version {version.number} of {version.policy} is its removal: there is no document")
+        try:
+            source = self._storage.get(version.source)
+        except Missing:
+            raise VersionError(
+                f"the document of {version.policy} version {version.number} is not in the storage"
+            ) from None
+        if sha256(source).hexdigest() != version.source_digest:
+            raise VersionError(f"the document of {version.policy} version {version.number} was changed in the storage")
+        return source
+
+    def policy(self, version: Version) -> Policy:
+        """Read the policy of a version."""
+        return load_policy(self.read(version), f"{version.policy}, version {version.number}")
+
+    def add(self, loaded: LoadedPolicy, number: int, *, actor: str, reason: str) -> Version:
+        """Write the version with this number; raises VersionError when somebody else took it."""
+        policy, source = loaded.policy, loaded.source
+        source_digest = sha256(source).hexdigest()
+        name = f"policies/{policy.name}/{source_digest}.yaml"
+        with suppress(Exists):  # The same document was applied before: content has one name.
+            self._storage.put_new(name, source)
+        body = {
+            "policy": policy.name,
+            "version": number,
+            "policy_digest": policy.digest,
+            "source": name,
+            "source_digest": source_digest,
+            "reason": reason,
+        }
+        return self._write(Event.POLICY_APPLIED, policy.name, number, actor, body)
+
+    def remove(self, policy: str, number: int, *, actor: str, reason: str) -> Version:
+        """Write the removal of a policy as the change with this number."""
+        body = {"policy": policy, "version": number, "reason": reason}
+        return self._write(Event.POLICY_REMOVED, policy, number, actor, body)
+
+    def _write(self, event: Event, policy: str, number: int, actor: str, body: dict[str, object]) -> Version:
+        record = AuditRecord(event=event, actor=actor, key=_key(policy, number), body=body)
+        stored = self._log.append(record)
+        if not stored.same or stored.actor != actor:
+            raise VersionError(
+                f"{stored.actor} changed {policy} meanwhile (version {number}): look at the difference again"
+            )
+        return _version(stored)
+
+    def _all(self) -> Iterator[Version]:
+        if not self._log.is_there():
+            return
+        changes: list[Stored] = []
+        for event in (Event.POLICY_APPLIED, Event.POLICY_REMOVED):
+            after = 0
+            while page := self._log.records(event=event, after=after, limit=_PAGE):
+                changes += page
+                after = page[-1].seq
+        yield from map(_version, sorted(changes, key=lambda record: record.seq))
+
+
+def _key(policy: str, number: int) -> str:
+    return f"policy/{policy}/{number}"
+
+
+def _version(record: Stored) -> Version:
+    body = record.body
+    return Version(
+        policy=body["policy"],
+        number=body["version"],
+        digest=body.get("policy_digest"),
+        source=body.get("source"),
+        source_digest=body.get("source_digest"),
+        actor=record.actor,
+        at=datetime.fromisoformat(record.at),
+        reason=body["reason"],
+    )

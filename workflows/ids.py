@@ -1,0 +1,26 @@
+"""The ids of what lives long in Temporal; each begins with the task queue, so that two installations never meet."""
+
+
+def desk_id(queue: str, site: str) -> str:
+    """Name the desk of a site."""
+    return f"{queue}/desk/{site}"
+
+
+def keeper_id(queue: str) -> str:
+    """Name the keeper of the schedules."""
+    return f"{queue}/keeper"
+
+
+def schedules_prefix(queue: str) -> str:
+    """Begin the id of every Schedule of ours: nothing else is looked into or touched."""
+    return f"{queue}/schedule/"
+
+
+def schedule_id(queue: str, policy: str, site: str, trigger: int) -> str:
+    """Name the Schedule of a policy's trigger; it keeps its name when the trigger's words change."""
+    return f"{schedules_prefix(queue)}{policy}/{site}/{trigger}"
+
+
+def fire_id(queue: str, policy: str, site: str, trigger: int) -> str:
+    """Name what a Schedule starts; the engine adds the time."""
+    return f"{queue}/fire/{policy}/{site}/{trigger}"

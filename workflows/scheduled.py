@@ -1,0 +1,52 @@
+"""A scheduled start: what a Temporal Schedule of ours carries, from the moment that it was applied."""
+
+from datetime import datetime, timedelta
+
+from workflows.ids import schedule_id
+from workflows.payload import Payload
+from workflows.policy import Policy
+from workflows.starts import Overlap
+from workflows.triggers import Schedule
+
+
+class ScheduledStart(Payload):
+    """One schedule trigger of a policy at one site; the policy is whole as it was applied, narrowed to the site."""
+
+    policy: Policy
+    version: int
+    trigger: int
+
+    @property
+    def schedule(self) -> Schedule:
+        """The trigger itself."""
+        schedule = self.policy.triggers[self.trigger].schedule
+        assert schedule is not None, "the trigger of a scheduled start is a schedule"
+        return schedule
+
+    @property
+    def site(self) -> str:
+        """The site of its runs."""
+        return self.policy.one_site
+
+    @property
+    def overlap(self) -> Overlap:
+        """What a start does while an earlier run of the policy is open."""
+        return self.schedule.overlap
+
+    @property
+    def jitter(self) -> timedelta:
+        """The most by which the engine delays a start."""
+        return self.schedule.jitter
+
+    @property
+    def text(self) -> str:
+        """The trigger in words."""
+        return f"schedule {self.schedule.cron} {self.schedule.timezone}"
+
+    def id_in(self, queue: str) -> str:
+        """Give the id of its Schedule in an installation."""
+        return schedule_id(queue, self.policy.name, self.site, self.trigger)
+
+    def key_at(self, meant: datetime) -> str:
+        """Give the key of the start that a fire time means, whoever tells of it."""
+        return f"{self.policy.name}/{self.site}/schedule-{self.trigger}/{meant:%Y-%m-%dT%H:%M:%SZ}"
