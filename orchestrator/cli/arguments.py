@@ -76,7 +76,7 @@ def catalog_names(settings: "Settings") -> list[str]:
     return sorted(names)
 
 
-def read_time(text: str | None) -> datetime | None:
+def read_time(text: str | None, option: str = "--as-of") -> datetime | None:
     """Read an ISO 8601 time or date; without a zone it is UTC, and a date is its first moment."""
     if text is None:
         return None
@@ -84,6 +84,6 @@ def read_time(text: str | None) -> datetime | None:
         when = datetime.fromisoformat(text)
     except ValueError:
         raise Refusal(
-            f"--as-of {text}: expected a time such as 2026-11-23T22:00:00Z, or a date such as 2026-11-23"
+            f"{option} {text}: expected a time such as 2026-11-23T22:00:00Z, or a date such as 2026-11-23"
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -18,6 +18,7 @@ from orchestrator.cli.endings import Ending, told
 from orchestrator.cli.explain import explain
 from orchestrator.cli.holds import banner, freeze, pause, resume, thaw
 from orchestrator.cli.import_ import app as import_
+from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
@@ -115,6 +116,7 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_op
 app.command(rich_help_panel=POLICIES)(check)
 app.command(rich_help_panel=POLICIES)(plan)
 app.command(rich_help_panel=POLICIES)(explain)
+app.command("next", rich_help_panel=POLICIES)(show_next)
 app.add_typer(import_, rich_help_panel=POLICIES)
 app.command(rich_help_panel=APPLIED)(apply)
 app.command(rich_help_panel=APPLIED)(status)

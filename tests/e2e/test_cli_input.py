@@ -14,7 +14,7 @@ HERE = Path(__file__).parents[2]
 GOLDEN = HERE / "tests" / "golden" / "cli"
 
 
-@pytest.mark.parametrize("command", ["", "run", "runs"])
+@pytest.mark.parametrize("command", ["", "run", "runs", "next"])
 def test_help_reads_as_it_did(machine: Machine, command: str) -> None:
     ended = machine.run(*command.split(), "--help", COLUMNS="80", TERMINAL_WIDTH="80", NO_COLOR="1")
     golden = GOLDEN / f"help{command and '-' + command}.txt"

@@ -10,6 +10,7 @@ from temporalio.client import (
     Client,
     Schedule,
     ScheduleActionStartWorkflow,
+    ScheduleHandle,
     ScheduleSpec,
     ScheduleState,
     ScheduleUpdate,
@@ -63,7 +64,11 @@ async def renewed_and_listed(engine: Client, name: str, trigger: ScheduleTrigger
             await handle.delete()
             return listed
         found = calendars(trigger, until)
-        await handle.update(lambda _, renewed=ScheduleUpdate(paused(found)): renewed)
+        await renew(handle, found)
+
+
+async def renew(handle: ScheduleHandle, found: Calendars) -> None:
+    await handle.update(lambda _: ScheduleUpdate(paused(found)))
 
 
 def paused(found: Calendars, jitter: timedelta | None = None) -> Schedule:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from tests.documented_times import CRONS, DSTS, MORE_SPANS, SPANS
 from workflows.triggers import Schedule
 
 START = datetime(2026, 1, 15, 10, 20, tzinfo=UTC)
+ZERO = timedelta(0)
 ZONES = [zone for zone, _ in (*SPANS, *MORE_SPANS)]
 
 
@@ -77,6 +79,12 @@ def test_a_schedule_in_utc_is_one_entry_that_never_runs_out() -> None:
 )  # fmt: skip
 def test_only_what_no_change_of_any_clock_can_move_never_runs_out(cron: str, lasting: bool) -> None:
     assert (calendars(Schedule(cron=cron, timezone="Europe/London"), START).until is None) is lasting
+
+
+def test_every_offset_of_every_zone_is_a_multiple_of_a_quarter_of_an_hour() -> None:
+    months = [datetime(year, month, 1) for year in range(2000, 2040) for month in range(1, 13)]
+    for zone in map(ZoneInfo, available_timezones()):
+        assert all((month.replace(tzinfo=zone).utcoffset() or ZERO) % timedelta(minutes=15) == ZERO for month in months)
 
 
 def test_days_to_skip_and_bounds_make_calendars_that_run_out() -> None:

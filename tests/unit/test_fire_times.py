@@ -99,6 +99,12 @@ def test_a_day_that_a_zone_left_out_starts_with_the_next_one_and_only_once() -> 
     assert found[1].note == "2011-12-30 03:00 does not exist: shifted to 2011-12-31 03:00"
 
 
+def test_a_time_shifted_into_another_day_is_found_from_that_day_on() -> None:
+    samoa = Schedule(cron="0 3 30 12 *", timezone="Pacific/Apia")
+    found = next(fire_times(samoa, at("2011-12-30T12:59")))
+    assert f"{found.local:%m-%d %H:%M} {found.at:%m-%d %H:%M}" == "12-31 03:00 12-30 13:00"
+
+
 def test_a_time_shifted_into_another_day_fires_where_both_days_may() -> None:
     samoa = {"cron": "0 3 30 12 *", "timezone": "Pacific/Apia"}
     assert len(on(Schedule(**samoa), "2011-12-31")) == 1
