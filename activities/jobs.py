@@ -7,12 +7,14 @@ from datetime import timedelta
 from temporalio import activity
 
 from activities.audit import Audit, AuditRecord, record_key
+from activities.claims import Place
 from activities.errors import HubError, NotFound, Permanent, Retryable, as_application_error
 from activities.heartbeat import beating
 from activities.hub import jobs as hub_jobs
 from activities.hub import sites
 from activities.hub.client import Hub
 from activities.hub.states import DELETED, SKIPPED, SUCCESS
+from activities.keeper import Keeper
 from activities.manifests import read_batch
 from activities.poller import JobPoller, Watched
 from activities.settled import BatchOutcome, read_skips, settle_batch
@@ -85,17 +87,23 @@ class Jobs:
     storage: Storage
     audit: Audit
     poller: JobPoller
+    keeper: Keeper
 
     @activity.defn
     async def watch_job(self, request: WatchJob) -> JobResult:
         """Wait for the job's end, cancelling one that stands still or lasts too long, then settle every file."""
         watch = _resumed(request)
+        place = Place(request.run, request.round, request.batch)
         async with (
             beating(lambda: watch[0]),
+            self.keeper.keeping(place, request.job),
             self.poller.follow(request.order.site, request.job, request.submitted_us) as watched,
         ):
             ending = await self._follow(request, watched, watch)
-            return await self._settle(request, watched, ending)
+            result = await self._settle(request, watched, ending)
+            if ending.over:
+                await self.keeper.release(place)
+            return result
 
     @activity.defn
     async def cancel_jobs(self, request: CancelJobs) -> None:
@@ -125,7 +133,9 @@ class Jobs:
                 return _ending(request.job, state.word, watch[0])
             if watch[0].cancelled_us is not None:
                 if now - watch[0].cancelled_us > _us(CANCEL_GRACE):
-                    return Ending("failed", "aborted", f"job {request.job} did not end after it was cancelled")
+                    return Ending(
+                        "failed", "aborted", f"job {request.job} did not end after it was cancelled", over=False
+                    )
             elif now > deadline_us:
                 why = f"job {request.job} lasted longer than run.job_timeout ({order.job_timeout})"
                 watch[0] = await self._give_up(request, watch[0], why)

@@ -1,37 +1,60 @@
 """Looks at a batch's files once more, just before they are sent: what is not as planned is left out."""
 
-from activities.errors import ServerFault
-from activities.hub import files, sites
+from activities.errors import Forbidden, Permanent
 from activities.hub.client import Hub
 from activities.hub.files import FileRecord
 from activities.manifests import Batch
-from activities.settled import FileException
+from activities.settled import Ended, FileException
+from activities.whereabouts import look
+from workflows.names import to_text
 from workflows.order import JobOrder
+
+THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
+"""Where a file is with which a hub workflow has nothing left to do."""
 
 
 async def changed(hub: Hub, order: JobOrder, batch: Batch) -> list[FileException]:
-    """List the files that are gone or differ in an attribute that the order compares.
+    """List the files that are not to be sent: gone, no files any more, changed, there already, or refused by the Hub.
 
-    An attribute that the plan did not know cannot differ.
+    An attribute that the plan did not know cannot differ; one that the plan knew and the Hub does not tell any more
+    may have changed, so the file stays.
     """
-    now = await files.stat_many(hub, order.site, batch.paths)
-    if not all(now.get(path) for path in batch.paths) and not await sites.answers(hub, order.site):
-        raise ServerFault("the Hub finds neither the files nor its own site: a proxy may speak for it")
+    now = await look(hub, order.site, batch.paths)
     found = []
     for index, path in enumerate(batch.paths):
-        why = _difference(order.compare, now.get(path), batch.sizes[index], batch.modified_us[index])
-        if why:
-            found.append(FileException(batch.ordinals[index], "skipped", "changed", why))
+        end = _end(order, now[path], batch.sizes[index], batch.modified_us[index])
+        if end is not None:
+            found.append(FileException(batch.ordinals[index], end.outcome, end.reason, end.message))
     return found
 
 
-def _difference(
-    compare: tuple[str, ...], record: FileRecord | None, size: int | None, modified_us: int | None
-) -> str | None:
-    if record is None:
-        return "gone since the plan"
-    if "size" in compare and size is not None and record.size != size:
-        return f"size was {size}, is {record.size}"
-    if "modified" in compare and modified_us is not None and record.mtime != modified_us:
-        return "modified since the plan"
+def _end(
+    order: JobOrder, now: FileRecord | Permanent | None, size: int | None, modified_us: int | None
+) -> Ended | None:
+    if isinstance(now, Permanent):
+        reason = "permission_denied" if isinstance(now, Forbidden) else "hub_error"
+        return Ended(outcome="failed", reason=reason, message=f"the Hub does not show it: {now}")
+    if now is None:
+        return _skipped("changed", "gone since the plan")
+    if now.type not in (None, "file"):
+        return _skipped("changed", f"is no file any more: {to_text(now.type or '')}")
+    planned = {"size": size, "modified": modified_us}
+    there = {"size": now.size, "modified": now.mtime}
+    known = [word for word in order.compare if planned[word] is not None]
+    for word in known:
+        if there[word] is not None and there[word] != planned[word]:
+            return _skipped("changed", f"size was {size}, is {now.size}" if word == "size" else _MODIFIED)
+    for word in known:
+        if there[word] is None:
+            return _skipped("unknown_attribute", f"the Hub does not tell its {_NAMES[word]} any more")
+    if now.status is not None and now.status in THERE_ALREADY.get(order.workflow, ()):
+        return _skipped("already_done", f"is {now.status} already")
     return None
+
+
+_MODIFIED = "modified since the plan"
+_NAMES = {"size": "size", "modified": "time of modification"}
+
+
+def _skipped(reason: str, message: str) -> Ended:
+    return Ended(outcome="skipped", reason=reason, message=message)

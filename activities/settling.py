@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from activities.errors import NotFound
-from activities.hub import files, jobstats
+from activities.hub import jobstats
 from activities.hub.client import Hub
 from activities.hub.jobstats import PathOutcome
 from activities.manifests import Batch
 from activities.settled import FileException
+from activities.whereabouts import misplaced
 from workflows.names import to_text
 from workflows.order import JobOrder
 
@@ -23,21 +24,22 @@ REASONS = {
 
 FAILED_WORDS = ("failed", "failure", "error")
 BUSY = ("busy", "locked", "in_use")
-EXPECTED = {"migrate": {"migrated"}, "premigrate": {"premigrated", "migrated"}, "recall": {"resident", "premigrated"}}
-"""Where a file may be after a hub workflow; others cannot be verified by status."""
-
 READ_WHOLE = 300
 """Up to so many files every row is read; of more only the exceptions, when the Hub's counts account for the rest."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What happened to the job as a whole, for the paths of which the Hub says nothing final."""
+    """What happened to the job as a whole, for the paths of which the Hub says nothing final.
+
+    A job that is not `over` may still work on its files.
+    """
 
     outcome: str
     reason: str | None
     message: str
     succeeded: bool = False
+    over: bool = True
 
 
 async def exceptions(hub: Hub, job: int, batch: Batch, order: JobOrder, ending: Ending) -> list[FileException]:
@@ -55,7 +57,10 @@ async def exceptions(hub: Hub, job: int, batch: Batch, order: JobOrder, ending: 
     if order.verify:
         settled = {one.ordinal for one in found}
         done = [path for path in batch.paths if ordinals[path] not in settled]
-        found += await _not_where_expected(hub, order, done, ordinals)
+        found += [
+            FileException(ordinals[path], "failed", "unknown", f"the Hub reported success, but the file is {place}")
+            for path, place in (await misplaced(hub, order.site, order.workflow, done)).items()
+        ]
     return sorted(found)
 
 
@@ -113,18 +118,3 @@ async def _of_roots(hub: Hub, job: int, batch: Batch, ending: Ending) -> list[Fi
 
 def _root_of(path: str, roots: Mapping[str, int]) -> str | None:
     return next((root for root in roots if path == root or path.startswith(root.rstrip("/") + "/")), None)
-
-
-async def _not_where_expected(
-    hub: Hub, order: JobOrder, done: list[str], ordinals: Mapping[str, int]
-) -> list[FileException]:
-    expected = EXPECTED.get(order.workflow)
-    if expected is None or not done:
-        return []
-    found = []
-    for path, record in (await files.stat_many(hub, order.site, done)).items():
-        status = record.status if record is not None else "gone"
-        if status not in expected:
-            message = f"the Hub reported success, but the file is {status or 'in an unknown state'}"
-            found.append(FileException(ordinals[path], "failed", "unknown", message))
-    return found

@@ -2,12 +2,12 @@
 
 The Hub knows no idempotency key. Whenever a try may have reached it - its answer was lost, or an earlier attempt of
 the activity died - the job is looked for among those made since, by its set of paths, before anything is sent again.
-A record of the audit under the job's id is the claim that it belongs to this batch and to no other.
+A record of the audit under the job's id says that it belongs to this batch and to no other.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -31,7 +31,7 @@ STOPPED_FOR = 60.0
 
 
 @dataclass(frozen=True)
-class Claim:
+class Sender:
     """Whose job it is: one batch of one round of one run, intended at a moment in microseconds."""
 
     run: str
@@ -40,6 +40,10 @@ class Claim:
     digest: str
     intended_us: int
     bytes: int
+
+
+class Outdated(Exception):
+    """What was decided about the batch holds no longer, and nothing of it was sent: decide again."""
 
 
 class Unsettled(Exception):
@@ -53,22 +57,27 @@ class Submission:
         self,
         hub: Hub,
         audit: Audit,
-        claim: Claim,
+        sender: Sender,
         request: SubmitRequest,
         *,
         again: int | None = None,
         stopped: Callable[[], bool],
+        holds: Callable[[], Awaitable[bool]],
         tell: Callable[[str], None],
         looks: Sequence[float] = LOOKS,
     ) -> None:
-        """Take what is to be sent; `again` is a finished job that the Hub shall resubmit instead of a new one."""
+        """Take what is to be sent; `again` is a finished job that the Hub shall resubmit instead of a new one.
+
+        `holds` tells, just before each try, whether what was decided about the batch still holds.
+        """
         self._tell = tell
         self._hub = hub
         self._audit = audit
-        self._claim = claim
+        self._sender = sender
         self._request = request
         self._again = again
         self._stopped = stopped
+        self._holds = holds
         self._looks = looks
         self._created_from = datetime.fromtimestamp(0, UTC)
 
@@ -76,7 +85,7 @@ class Submission:
         """Give the batch's job; None when stopped and certain that the Hub has none.
 
         `in_doubt` means that an earlier try may have reached the Hub. Raises the permanent errors with which the Hub
-        refuses the batch, and Unsettled.
+        refuses the batch, Outdated, and Unsettled.
         """
         misses = 0
         while True:
@@ -88,6 +97,8 @@ class Submission:
                     in_doubt = False
                 if self._stopped():
                     return None
+                if not await self._holds():
+                    raise Outdated
                 job = await self._try()
                 await self._take("job.submitted", job)
                 return job
@@ -185,7 +196,7 @@ class Submission:
         stored = await self._audit.find(self._key(job))
         if stored is None or self._is_ours(stored.run, stored.body):
             return False
-        return stored.run == self._claim.run or self._is_current(stored.at)
+        return stored.run == self._sender.run or self._is_current(stored.at)
 
     async def _take(self, event: str, job: int) -> bool:
         """Record the job as this batch's; False when another batch of the same paths has it already.
@@ -198,31 +209,31 @@ class Submission:
             return True
         if event == "job.adopted" and job != self._again and self._is_current(stored.at):
             return False
-        claim = self._claim
-        key = f"{self._key(job)}/{claim.run}/{claim.round}/{claim.batch}"
+        sender = self._sender
+        key = f"{self._key(job)}/{sender.run}/{sender.round}/{sender.batch}"
         await self._audit.write(self._record(event, job, key))
         return True
 
     def _record(self, event: str, job: int, key: str) -> AuditRecord:
-        claim = self._claim
+        sender = self._sender
         body = {
             "site": self._request.site,
             "workflow": self._request.workflow,
             "job": job,
-            "round": claim.round,
-            "batch": claim.batch,
-            "batch_digest": claim.digest,
+            "round": sender.round,
+            "batch": sender.batch,
+            "batch_digest": sender.digest,
             "files": len(self._request.paths),
-            "bytes": claim.bytes,
+            "bytes": sender.bytes,
         }
-        return AuditRecord(event=event, actor="engine", run=claim.run, key=key, body=body)
+        return AuditRecord(event=event, actor="engine", run=sender.run, key=key, body=body)
 
     def _key(self, job: int) -> str:
-        return f"job/{self._request.site}/{job}"
+        return job_key(self._request.site, job)
 
     def _is_ours(self, run: str | None, body: dict[str, object]) -> bool:
-        claim = self._claim
-        return (run, body.get("round"), body.get("batch")) == (claim.run, claim.round, claim.batch)
+        sender = self._sender
+        return (run, body.get("round"), body.get("batch")) == (sender.run, sender.round, sender.batch)
 
     def _is_current(self, at: str) -> bool:
         """Tell whether a claim is younger than our intent; an older one speaks of another job with this number."""
@@ -230,7 +241,7 @@ class Submission:
 
     def _intended(self) -> datetime:
         """The moment of the intent; Temporal's clock, which wrote it, may be ahead of ours."""
-        return datetime.fromtimestamp(min(self._claim.intended_us, micros()) / 1_000_000, UTC)
+        return datetime.fromtimestamp(min(self._sender.intended_us, micros()) / 1_000_000, UTC)
 
     async def _hub_is_ahead(self) -> timedelta:
         """How far the Hub's clock is ahead of ours, by the date of its answers; nothing when they have none."""
@@ -239,6 +250,11 @@ class Submission:
             return parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
         except (KeyError, ValueError, TypeError):
             return timedelta(0)
+
+
+def job_key(site: str, job: int) -> str:
+    """Give the key of the audit's record that says whose job it is."""
+    return f"job/{site}/{job}"
 
 
 def micros() -> int:

@@ -1,23 +1,30 @@
 """The activity that turns a batch into one Hub job: looks at the files again, sends them once, claims the job."""
 
 import asyncio
+import time
+from collections import Counter
 from dataclasses import dataclass
 
 from temporalio import activity
 
 from activities.audit import Audit, AuditRecord, record_key
+from activities.claims import Hold, Place
 from activities.errors import Permanent, Retryable
 from activities.heartbeat import beating
 from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
+from activities.keeper import Keeper
 from activities.manifests import Batch, read_batch
 from activities.recheck import changed
 from activities.settled import BatchOutcome, FileException, read_skips, settle_batch, write_skips
 from activities.storage import Storage
-from activities.submission import LONGEST_WAIT, Claim, Submission, Unsettled, micros
+from activities.submission import LONGEST_WAIT, Outdated, Sender, Submission, Unsettled, micros
 from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
+
+FRESH_FOR = 60.0
+"""Seconds for which a look at the files counts: a Hub that was away longer finds them looked at again."""
 
 
 class SubmitBatch(Payload):
@@ -56,19 +63,29 @@ class Stopping:
 
 
 @dataclass
+class Decision:
+    """What is left out of a batch, and the claim on the rest; an earlier attempt's claim is not known any more."""
+
+    skips: list[FileException]
+    hold: Hold | None = None
+    made: float = 0.0
+
+
+@dataclass
 class Submits:
     """The activity; one instance serves a worker."""
 
     hub: Hub
     storage: Storage
     audit: Audit
+    keeper: Keeper
 
     @activity.defn
     async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
-        """Look at the batch's files again, then send those that are as planned; never twice."""
+        """Claim the batch's files, look at them again, then send those that are as planned; never twice."""
         waits_for: list[str | None] = [None]
         stopping = Stopping(request.seek_only)
-        async with beating(lambda: {"waits_for": waits_for[0]}):
+        async with beating(lambda: {"waits_for": waits_for[0]}), self.keeper.keeping(_place(request)):
             batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
             work = asyncio.create_task(self._submit(request, batch, stopping, waits_for))
             return await _until_certain(work, stopping)
@@ -76,70 +93,133 @@ class Submits:
     async def _submit(
         self, request: SubmitBatch, batch: Batch, stopping: Stopping, waits_for: list[str | None]
     ) -> SubmittedBatch:
-        skips: list[FileException] | None = []
+        decision: Decision | None = None
         try:
-            skips = await self._recheck(request, batch, stopping, waits_for)
-            if skips is None:
-                return SubmittedBatch(job=None, submitted_us=micros(), begun=False)
-            sent = batch.without({skip.ordinal for skip in skips})
-            if not sent.paths:
-                return await self._ended(request, batch, [])
-            job = await self._send(request, sent, stopping, waits_for)
-        except (Permanent, Unsettled) as error:
-            return await self._ended(request, batch, _refused(batch, skips or [], error))
-        return SubmittedBatch(job=job, submitted_us=micros(), begun=job is not None)
+            decision, job = await self._decide_and_send(request, batch, stopping, waits_for)
+        except Unsettled as error:
+            # The claim stays: whoever wants the files next has to ask the Hub about them first.
+            return await self._ended(request, batch, error)
+        except Permanent as error:
+            ended = await self._ended(request, batch, error)
+            await self.keeper.release(_place(request))
+            return ended
+        if job is not None:
+            return SubmittedBatch(job=job, submitted_us=micros())
+        if decision is not None and len(decision.skips) == len(batch.paths):
+            ended = await self._ended(request, batch)
+        else:
+            ended = SubmittedBatch(job=None, submitted_us=micros(), begun=False)
+        await self.keeper.release(_place(request))
+        return ended
 
-    async def _recheck(
+    async def _decide_and_send(
         self, request: SubmitBatch, batch: Batch, stopping: Stopping, waits_for: list[str | None]
-    ) -> list[FileException] | None:
-        """Decide once what is left out, so that every further attempt looks for the same set of paths.
+    ) -> tuple[Decision | None, int | None]:
+        """Send what is decided, and decide again as often as the decision has aged before anything was sent.
 
-        None when the run was stopped before that: nothing was sent, since the decision comes first.
+        What an earlier attempt decided, it may have sent: that set of paths is looked for first.
         """
-        if not request.order.compare:
-            return []
-        place = (request.run, request.round, request.batch)
-        decided = await asyncio.to_thread(read_skips, self.storage, *place)
-        while decided is None and not stopping():
+        decision = await self._decided_before(request)
+        in_doubt = decision is not None
+        while True:
+            decision = decision or await self._decide(request, batch, stopping, waits_for)
+            if decision is None or len(decision.skips) == len(batch.paths):
+                return decision, None
             try:
-                decided = await changed(self.hub, request.order, batch)
+                return decision, await self._send(request, batch, decision, stopping, waits_for, in_doubt=in_doubt)
+            except Outdated:
+                decision, in_doubt = None, False
+
+    async def _decided_before(self, request: SubmitBatch) -> Decision | None:
+        if not request.seek_only and activity.info().attempt == 1:
+            return None
+        skips = await asyncio.to_thread(read_skips, self.storage, *_key(request))
+        if skips is None and not request.order.compare:
+            return Decision([])  # a worker of an earlier version wrote nothing down when it compared nothing
+        return None if skips is None else Decision(skips)
+
+    async def _decide(
+        self, request: SubmitBatch, batch: Batch, stopping: Stopping, waits_for: list[str | None]
+    ) -> Decision | None:
+        """Claim the files and look at them, then write down what is left out, before anything is sent.
+
+        None when the run was stopped before that.
+        """
+        order = request.order
+        while not stopping():
+            try:
+                hold, lost = await self.keeper.claim(
+                    _place(request),
+                    order.site,
+                    batch,
+                    trees=order.discovery is not None,
+                    job=batch.job if order.resubmit else None,
+                )
+                began = time.monotonic()
+                ours = _without(batch, lost)
+                found = await changed(self.hub, order, ours) if order.compare and ours.paths else []
             except Retryable as error:
                 waits_for[0] = f"the Hub: {error}"
                 await asyncio.sleep(error.retry_after or LONGEST_WAIT / 3)
-            else:
-                waits_for[0] = None
-                await asyncio.to_thread(write_skips, self.storage, *place, decided)
-        if decided:
-            body = {"round": request.round, "batch": request.batch, "reasons": {"changed": len(decided)}}
-            key = record_key(request.run, "files.skipped", request.round, request.batch)
-            await self.audit.write(
-                AuditRecord(event="files.skipped", actor="engine", run=request.run, key=key, body=body)
-            )
-        return decided
+                continue
+            waits_for[0] = None
+            decision = Decision(sorted([*lost, *found]), hold, began)
+            await asyncio.to_thread(write_skips, self.storage, *_key(request), decision.skips)
+            await self._record_skips(request, decision.skips)
+            return decision
+        return None
+
+    async def _record_skips(self, request: SubmitBatch, skips: list[FileException]) -> None:
+        if not skips:
+            return
+        reasons = dict(sorted(Counter(skip.reason or skip.outcome for skip in skips).items()))
+        body = {"round": request.round, "batch": request.batch, "reasons": reasons}
+        # A batch may be decided again: what was found then is a record of its own.
+        key = record_key(
+            request.run,
+            "files.skipped",
+            request.round,
+            request.batch,
+            *(f"{reason}={files}" for reason, files in reasons.items()),
+        )
+        await self.audit.write(AuditRecord(event="files.skipped", actor="engine", run=request.run, key=key, body=body))
 
     async def _send(
-        self, request: SubmitBatch, sent: Batch, stopping: Stopping, waits_for: list[str | None]
+        self,
+        request: SubmitBatch,
+        batch: Batch,
+        decision: Decision,
+        stopping: Stopping,
+        waits_for: list[str | None],
+        *,
+        in_doubt: bool,
     ) -> int | None:
+        sent = _without(batch, decision.skips)
         submission = Submission(
             self.hub,
             self.audit,
-            _claim(request, sent),
+            _sender(request, sent),
             _hub_request(request.order, sent),
-            again=sent.job if request.order.resubmit else None,
+            # The Hub would send again what is left out now.
+            again=sent.job if request.order.resubmit and not decision.skips else None,
             stopped=stopping,
+            holds=lambda: self._holds(decision),
             tell=lambda why: waits_for.__setitem__(0, why),
         )
-        return await submission.send(in_doubt=request.seek_only or activity.info().attempt > 1)
+        return await submission.send(in_doubt=in_doubt)
 
-    async def _ended(self, request: SubmitBatch, batch: Batch, refused: list[FileException]) -> SubmittedBatch:
+    async def _holds(self, decision: Decision) -> bool:
+        """Tell whether a decision may still be sent: it is young, and its claim is still ours."""
+        if decision.hold is None or time.monotonic() - decision.made > FRESH_FOR:
+            return False
+        return await self.keeper.still_has(decision.hold)
+
+    async def _ended(self, request: SubmitBatch, batch: Batch, error: Exception | None = None) -> SubmittedBatch:
+        """Settle a batch that has no job: all was left out, or with `error` the rest of it failed."""
+        skips = await asyncio.to_thread(read_skips, self.storage, *_key(request)) or []
+        refused = [] if error is None else _refused(_without(batch, skips), error)
         counts = await asyncio.to_thread(
-            settle_batch,
-            self.storage,
-            request.run,
-            request.round,
-            request.batch,
-            batch,
-            BatchOutcome(job=None, files=tuple(refused)),
+            settle_batch, self.storage, *_key(request), batch, BatchOutcome(job=None, files=tuple(refused))
         )
         return SubmittedBatch(job=None, submitted_us=micros(), counts=counts)
 
@@ -168,8 +248,8 @@ def _hub_request(order: JobOrder, batch: Batch) -> SubmitRequest:
     )
 
 
-def _claim(request: SubmitBatch, batch: Batch) -> Claim:
-    return Claim(
+def _sender(request: SubmitBatch, batch: Batch) -> Sender:
+    return Sender(
         run=request.run,
         round=request.round,
         batch=request.batch,
@@ -179,8 +259,19 @@ def _claim(request: SubmitBatch, batch: Batch) -> Claim:
     )
 
 
-def _refused(batch: Batch, skips: list[FileException], error: Exception) -> list[FileException]:
+def _key(request: SubmitBatch) -> tuple[str, int, int]:
+    return request.run, request.round, request.batch
+
+
+def _place(request: SubmitBatch) -> Place:
+    return Place(*_key(request))
+
+
+def _without(batch: Batch, skips: list[FileException]) -> Batch:
+    return batch.without({skip.ordinal for skip in skips})
+
+
+def _refused(batch: Batch, error: Exception) -> list[FileException]:
     """A batch that the Hub refuses failed; one that it may hold all the same is not to be sent again."""
     reason = "aborted" if isinstance(error, Unsettled) else "hub_error"
-    left = batch.without({skip.ordinal for skip in skips})
-    return [FileException(ordinal, "failed", reason, f"{type(error).__name__}: {error}") for ordinal in left.ordinals]
+    return [FileException(ordinal, "failed", reason, f"{type(error).__name__}: {error}") for ordinal in batch.ordinals]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
 
 PREFIX = "ORCHESTRATOR_"
 SECRETS = ("hub_key", "hub_password", "audit_url")
@@ -76,6 +77,15 @@ class Settings(BaseSettings):
     def audit(self) -> SecretStr:
         """Address of the audit's database; it may hold a password."""
         return self.audit_url or SecretStr(f"sqlite:///{self.state_dir / 'audit.sqlite'}")
+
+    @property
+    def claims(self) -> SecretStr:
+        """Address of the claims on files in flight: beside the audit, so that all workers of one audit share them."""
+        address = make_url(self.audit.get_secret_value())
+        if address.get_backend_name() != "sqlite" or not address.database:
+            return self.audit
+        beside = address.set(database=str(Path(address.database).with_name("claims.sqlite")))
+        return SecretStr(beside.render_as_string(hide_password=False))
 
     @property
     def spill_dir(self) -> Path:

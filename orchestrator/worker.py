@@ -12,10 +12,12 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.audit import Audit, AuditLog
+from activities.claims import Claims
 from activities.holds import Holds
 from activities.hub.client import Hub
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.keeper import Keeper
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
@@ -65,12 +67,14 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
         stack.callback(log.close)
+        claims = Claims(settings.claims.get_secret_value())
+        stack.callback(claims.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log),
+            activities=_activities(settings, client, hub, log, claims),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -85,10 +89,13 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             yield worker
 
 
-def _activities(settings: Settings, client: Client, hub: Hub, log: AuditLog) -> list[Callable[..., Any]]:
+def _activities(
+    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims
+) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
-    jobs = Jobs(hub, storage, audit, JobPoller(hub))
+    keeper = Keeper(hub, audit, claims)
+    jobs = Jobs(hub, storage, audit, JobPoller(hub), keeper)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
@@ -100,7 +107,7 @@ def _activities(settings: Settings, client: Client, hub: Hub, log: AuditLog) -> 
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit).submit_batch,
+        Submits(hub, storage, audit, keeper).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,

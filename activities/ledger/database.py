@@ -1,8 +1,9 @@
-"""The audit's database: one writer at a time, readers at any time, and errors that say whether to try again."""
+"""A database of ours: one writer at a time, readers at any time, and errors that say whether to try again."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,13 +15,28 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from activities.ledger.records import AuditError, AuditUnavailable, WrongDatabase
 from activities.ledger.tables import is_prepared, prepare
 
-_WRITER_LOCK = 0x7469_6572_6175_6474  # any constant of 63 bits that no other user of the database takes
+
+@dataclass(frozen=True)
+class Layout:
+    """What a database holds: whose it is in a message, the lock of its writers, and how its tables come to be.
+
+    The lock is any constant of 63 bits that no other user of the database takes.
+    """
+
+    whose: str
+    lock: int
+    is_prepared: Callable[[Connection], bool]
+    prepare: Callable[[Connection], None]
+
+
+AUDIT = Layout("the audit's", 0x7469_6572_6175_6474, is_prepared, prepare)
 
 
 class Database:
     """An engine that connects at its first use, so that a database that is down stops nobody from starting."""
 
-    def __init__(self, url: str, wait: float) -> None:
+    def __init__(self, url: str, wait: float, layout: Layout = AUDIT) -> None:
+        self._layout = layout
         self._url = _parsed(url)
         self._engine = _engine(self._url, wait)
         self._opening = Lock()
@@ -32,17 +48,17 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a transaction that no other writer, in any process, overlaps; it commits at the end."""
-        with _told_apart():
+        with _told_apart(self._layout.whose):
             self._ensure_open()
             with self._engine.connect() as connection:
-                _take_lock(connection)
+                _take_lock(connection, self._layout.lock)
                 yield connection
                 connection.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection for reading what is committed."""
-        with _told_apart():
+        with _told_apart(self._layout.whose):
             self._ensure_open()
             with self._engine.connect() as connection:
                 yield connection
@@ -60,12 +76,12 @@ class Database:
             if self._open:
                 return
             if self._url.get_backend_name() == "sqlite":
-                _make_folder(self._url)
+                _make_folder(self._url, self._layout.whose)
             with self._engine.connect() as connection:
-                if not is_prepared(connection):
+                if not self._layout.is_prepared(connection):
                     connection.rollback()
-                    _take_lock(connection)
-                    prepare(connection)
+                    _take_lock(connection, self._layout.lock)
+                    self._layout.prepare(connection)
                     connection.commit()
             self._open = True
 
@@ -110,19 +126,19 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA recursive_triggers = ON")
 
 
-def _take_lock(connection: Connection) -> None:
+def _take_lock(connection: Connection, lock: int) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
 
 
-def _make_folder(url: URL) -> None:
+def _make_folder(url: URL, whose: str) -> None:
     folder = Path(str(url.database)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WrongDatabase(f"the audit's folder cannot be made: {error}") from error
+        raise WrongDatabase(f"{whose} folder cannot be made: {error}") from error
 
 
 # States of SQL (SQLSTATE) whose class says that the database, not the statement, is in the way: lost connections,
@@ -134,18 +150,18 @@ _SQLITE_PASSING = frozenset(
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _told_apart(whose: str) -> Iterator[None]:
     try:
         yield
     except AuditError:
         raise
     except PoolTimeout as error:
-        raise AuditUnavailable("the audit's database is too busy to give a connection") from error
+        raise AuditUnavailable(f"{whose} database is too busy to give a connection") from error
     except DBAPIError as error:
         kind = AuditUnavailable if _is_passing(error) else WrongDatabase
-        raise kind(f"the audit's database says: {error.orig}") from error
+        raise kind(f"{whose} database says: {error.orig}") from error
     except SQLAlchemyError as error:
-        raise WrongDatabase(f"the audit cannot be kept there: {error}") from error
+        raise WrongDatabase(f"{whose} records cannot be kept there: {error}") from error
 
 
 def _is_passing(error: DBAPIError) -> bool:

@@ -1,0 +1,145 @@
+"""Keeps the files of the batches in a worker's hands claimed for their runs, and asks the Hub about lapsed claims.
+
+A claim lapses when its workers have died or its run was terminated; the Hub may work on the files all the same. So
+nobody gets them before the Hub has said that no job of it has them in hand.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+from temporalio.exceptions import ApplicationError
+
+from activities.audit import Audit, AuditError, WrongDatabase
+from activities.claims import LEASE, Claims, Hold, Holder, Place, is_covered
+from activities.errors import NotFound, Permanent, ServerFault
+from activities.hub import jobs, sites
+from activities.hub.client import Hub
+from activities.hub.jobs import Job
+from activities.manifests import Batch
+from activities.settled import FileException
+from activities.submission import CLOCK_SLACK, job_key
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+RENEW_EVERY = LEASE / 5
+"""So many renewals may fail, one after the other, before a claim lapses."""
+
+
+class Keeper:
+    """The claims as the activities of one worker use them; one renewal serves all batches in hand."""
+
+    def __init__(self, hub: Hub, audit: Audit, claims: Claims, every: timedelta = RENEW_EVERY) -> None:
+        self._hub = hub
+        self._audit = audit
+        self._claims = claims
+        self._every = every
+        self._turn = asyncio.Lock()
+        self._in_hand: Counter[Place] = Counter()
+        self._jobs: dict[Place, int] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def claim(
+        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None
+    ) -> tuple[Hold, list[FileException]]:
+        """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
+
+        Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
+        """
+        while True:
+            hold, others = await self._one(self._claims.take, place, site, batch.paths, trees=trees, job=job)
+            lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
+            if not lapsed:
+                break
+            for holder in lapsed.values():
+                await self._one(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
+        return hold, [
+            FileException(ordinal, "skipped", "in_other_run", f"run {others[path].place.run} holds it")
+            for ordinal, path in zip(batch.ordinals, batch.paths, strict=True)
+            if path in others
+        ]
+
+    async def still_has(self, hold: Hold) -> bool:
+        """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
+        return await self._one(self._claims.still_has, hold)
+
+    async def release(self, place: Place) -> None:
+        """Give the files of a batch back."""
+        await self._one(self._claims.release, place)
+
+    @asynccontextmanager
+    async def keeping(self, place: Place, job: int | None = None) -> AsyncIterator[None]:
+        """Keep what a batch has claimed, or will claim, for as long as the block lasts."""
+        self._in_hand[place] += 1
+        if job is not None:
+            self._jobs[place] = job
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            self._in_hand[place] -= 1
+            if not self._in_hand[place]:
+                del self._in_hand[place]
+                self._jobs.pop(place, None)
+
+    async def _renew(self) -> None:
+        while self._in_hand:
+            await asyncio.sleep(self._every.total_seconds())
+            try:
+                await self._one(self._claims.renew, {place: self._jobs.get(place) for place in self._in_hand})
+            except (AuditError, ApplicationError) as error:
+                _log.warning("claims could not be renewed: %s", error)
+            except Exception:  # whatever it is, nobody else would go on renewing
+                _log.exception("renewing claims failed")
+
+    async def _one(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the database from a thread, one caller at a time: its writers wait in line here, not by trying again."""
+        async with self._turn:
+            try:
+                return await asyncio.to_thread(call, *args, **kwargs)
+            except WrongDatabase as error:
+                raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+
+    # What the Hub says about a claim that has lapsed.
+
+    async def _is_over(self, holder: Holder) -> bool:
+        """Tell whether the Hub has no job that may have the holder's files in hand."""
+        since = datetime.fromtimestamp(holder.taken_us / 1_000_000, UTC) - CLOCK_SLACK
+        try:
+            if holder.job is not None and not await self._has_ended(holder.job, holder.site):
+                return False
+            keys = await asyncio.to_thread(self._claims.keys, holder)
+            async for job in jobs.find(self._hub, holder.site, created_from=since):
+                if not await self._has_ended(job.id, holder.site) and await self._may_be_of(job, holder, keys, since):
+                    return False
+        except Permanent:
+            return False
+        return True
+
+    async def _has_ended(self, job: int, site: str) -> bool:
+        try:
+            return (await jobs.state(self._hub, job)).final
+        except NotFound as error:
+            if await sites.answers(self._hub, site):
+                return True
+            raise ServerFault("the Hub finds neither a job nor its own site: a proxy may speak for it") from error
+
+    async def _may_be_of(self, job: Job, holder: Holder, keys: set[bytes], since: datetime) -> bool:
+        """Tell whether a job that runs may be the holder's; one that shows no paths yet may be."""
+        stored = await self._audit.find(job_key(holder.site, job.id))
+        if stored is not None and datetime.fromisoformat(stored.at) >= since:
+            return Place(stored.run or "", stored.body["round"], stored.body["batch"]) == holder.place
+        unseen = True
+        async for path in jobs.paths(self._hub, job.id):
+            if is_covered(holder.site, path, keys):
+                return True
+            unseen = False
+        return unseen
