@@ -1,4 +1,4 @@
-"""Which other plan a plan is compared with: the last one, another policy's, a run's, or one by its digest."""
+"""Which other plan a plan is compared with: the last one, another policy's or version's, a run's, one by digest."""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from activities.manifests import Head, ManifestDamaged, read_head
 from activities.storage import Missing, Storage, open_storage
 from orchestrator.catalog import load_policy
 from orchestrator.settings import Settings
+from orchestrator.versions import Versions
 from workflows.payload import Payload
 from workflows.plan import Plan
 from workflows.policy import Policy
 
 _DIGEST = re.compile(r"(?:plans/)?([0-9a-f]{64})")
-_VERSION = re.compile(r"v[0-9]+")
+_VERSION = re.compile(r"v([0-9]{1,9})")
 
 
 class NoOtherPlan(LookupError):
@@ -47,7 +48,7 @@ class LastPlan(Payload):
 
 
 def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | OtherPolicy | None:
-    """Find what `last`, a policy file, a run or a plan's digest names; raises NoOtherPlan, PolicyError.
+    """Find what `last`, `v3`, a policy file, a run or a plan's digest names; raises NoOtherPlan, PolicyError.
 
     None is given for `last` where this plan is the first.
     """
@@ -56,8 +57,8 @@ def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | Oth
         return _last(storage, log, policy)
     if digest := _DIGEST.fullmatch(text):
         return _of_digest(storage, f"plans/{digest[1]}")
-    if _VERSION.fullmatch(text):
-        raise NoOtherPlan(f"{text}: this policy has no applied version {text}; name its YAML file instead")
+    if version := _VERSION.fullmatch(text):
+        return _of_version(Versions(log, storage), policy, int(version[1]))
     if Path(text).suffix in (".yaml", ".yml"):
         other = load_policy(Path(text))
         if policy.one_site not in other.all_sites:
@@ -66,7 +67,9 @@ def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | Oth
     made = log.records(run=text, event=Event.PLAN_MADE) if log.is_there() else []
     if made:
         return OtherPlan(f"the plan of {text}", made[-1].body["manifest"])
-    raise NoOtherPlan(f"{text}: expected `last`, a policy's YAML file, a run that made a plan, or a plan's digest")
+    raise NoOtherPlan(
+        f"{text}: expected `last`, an applied version such as v3, a policy's YAML file, a run that made a plan, or a plan's digest"
+    )
 
 
 def keep_as_last(storage: Storage, policy: Policy, plan: Plan, now: datetime) -> None:
@@ -101,6 +104,18 @@ def _last_of_a_run(storage: Storage, log: AuditLog, policy: Policy) -> tuple[dat
             at = datetime.fromisoformat(record.at)
             return at, OtherPlan(f"the plan of {record.run}, {_when(at)}", record.body["manifest"])
     return None
+
+
+def _of_version(versions: Versions, policy: Policy, number: int) -> OtherPolicy:
+    found = next((one for one in versions.history(policy.name) if one.number == number and not one.removed), None)
+    if found is None:
+        raise NoOtherPlan(
+            f"v{number}: {policy.name} has no applied version {number}; `orchestrator history {policy.name}` lists them"
+        )
+    other = versions.policy(found)
+    if policy.one_site not in other.all_sites:
+        raise NoOtherPlan(f"v{number}: was not for the site {policy.one_site}, so there is nothing to compare")
+    return OtherPolicy(f"version {number}", other.at(policy.one_site))
 
 
 def _of_digest(storage: Storage, manifest: str) -> OtherPlan:

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         Wish,
     )
-    from workflows.turns import in_turn, may_begin, turn_of
+    from workflows.turns import in_turn, may_begin, may_wait, turn_of
 
 EVENTS = {
     StartState.BEGUN: Event.START_BEGUN,
@@ -110,6 +110,9 @@ class RunDesk:
             busy = f"the site has {len(self._open)} runs, as many as it may"
         if not busy:
             await self._begin(wish, since=None)
+            return
+        if not may_wait(self._waiting):
+            await self._answer(wish, StartState.SKIPPED, why=f"{busy}, and {len(self._waiting)} starts wait already")
             return
         self._waiting.append(Waiting(wish=wish, since=workflow.now(), why=busy))
         await self._answer(wish, StartState.QUEUED, why=busy)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from workflows.starts import OpenRun, Waiting, Wish
 
-DEFAULT_PRIORITY = 3
+MOST_WAITING = 200
+MOST_WAITING_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ def turn_of(wish: Wish, open_runs: Sequence[OpenRun], waiting: Sequence[Waiting]
     if wish.overlap == "cancel_running":
         return Turn("queue" if runs else "begin", f"{busy} and is cancelled", tuple(runs), tuple(before))
     return Turn("queue", busy)
+
+
+def may_wait(waiting: Sequence[Waiting]) -> bool:
+    """Tell whether another start may wait: all of them travel in one value when a desk takes a fresh history."""
+    room = MOST_WAITING_BYTES - sum(len(one.wish.model_dump_json()) for one in waiting)
+    return len(waiting) < MOST_WAITING and room > 0
 
 
 def may_begin(wish: Wish, open_runs: Sequence[OpenRun]) -> bool:

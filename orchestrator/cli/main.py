@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from orchestrator.cli.apply import apply, destroy, rollback
 from orchestrator.cli.approve import approve, reject
+from orchestrator.cli.backfill import backfill
 from orchestrator.cli.check import check
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.endings import Ending, told
@@ -128,6 +129,7 @@ app.command(rich_help_panel=APPLIED)(resume)
 app.command(rich_help_panel=APPLIED)(freeze)
 app.command(rich_help_panel=APPLIED)(thaw)
 app.command(rich_help_panel=APPLIED)(starts)
+app.command(rich_help_panel=APPLIED)(backfill)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

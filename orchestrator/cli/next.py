@@ -11,7 +11,8 @@ from orchestrator.cli.arguments import JsonOption, PolicyArgument, read_policy, 
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
-    from orchestrator.starts import PlannedStart
+    from orchestrator.planned_starts import PlannedStart
+    from orchestrator.settings import Settings
     from workflows.policy import Policy
 
 _YEARS = range(2000, 2200)  # As the policies' own dates.
@@ -26,17 +27,50 @@ def show_next(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Preview when a policy's schedules start it: local time, UTC, and what changes of the clocks do. Offline."""
-    from orchestrator.settings import load_settings
-    from orchestrator.starts import planned_starts
+    """Preview when a policy's schedules start it: local time, UTC, and what changes of the clocks do.
 
-    policy = read_policy(load_settings(), policy_name)
-    starts = list(islice(planned_starts(policy, _before(since)), count))
+    Where Temporal can be reached, its own fire times are compared with these.
+    """
+    from orchestrator.planned_starts import planned_starts
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    policy, after = read_policy(settings, policy_name), _before(since)
+    starts = list(islice(planned_starts(policy, after), count))
     if as_json:
         show.document([_plain(start) for start in starts])
     else:
         _print(policy, starts)
         _explain(policy, len(starts), count)
+        if starts and policy.enabled:
+            _compare(settings, policy, starts, after)
+
+
+def _compare(settings: "Settings", policy: "Policy", starts: "list[PlannedStart]", after: datetime) -> None:
+    """Say whether the engine has the same times, where one can be asked."""
+    import asyncio
+
+    from orchestrator.stack import running_settings, temporal_is_configured
+
+    there = running_settings(settings)
+    if not temporal_is_configured(there):
+        return
+    from orchestrator.engine_agreement import WITHIN, disagreements
+    from orchestrator.temporal import TemporalUnreachable, connect
+
+    async def ask() -> list[str]:
+        client = await connect(there, within=WITHIN.total_seconds())
+        return await disagreements(client, there.task_queue, policy, starts, max(after, datetime.now(UTC)))
+
+    try:
+        said = asyncio.run(ask())
+    except TemporalUnreachable as error:
+        show.note(f"Not compared with the engine: {error}")
+        return
+    for line in said:
+        show.note(line, style="yellow")
+    if not said:
+        show.note("The engine has the same times.", style="green")
 
 
 def _before(text: str | None) -> datetime:

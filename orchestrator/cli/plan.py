@@ -35,7 +35,9 @@ def plan(
     diff: Annotated[
         str | None,
         typer.Option(
-            "--diff", metavar="OTHER", help="Compare with the `last` plan, a policy's YAML file, a run, or a digest."
+            "--diff",
+            metavar="OTHER",
+            help="Compare with the `last` plan, an applied version (v3), a YAML file, a run, or a digest.",
         ),
     ] = None,
     out: Annotated[

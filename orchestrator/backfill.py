@@ -1,0 +1,75 @@
+"""Backfill: the starts that a policy's schedules would have made in a stretch of the past, made now, one by one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from activities.starting import hand_in, start_key
+from orchestrator.engine import Engine
+from orchestrator.planned_starts import PlannedStart, planned_starts
+from workflows.policy import Policy
+from workflows.run import RunRequest
+from workflows.scheduled import ScheduledStart
+from workflows.starts import Cause, Wish
+
+MOST = 100
+
+
+@dataclass(frozen=True)
+class PastStart:
+    """One fire time of the past, and what became of it at its time; nothing when it was not heard of."""
+
+    start: PlannedStart
+    became: str | None
+
+
+def past_starts(engine: Engine, policy: Policy, since: datetime, until: datetime) -> list[PastStart]:
+    """List the fire times after `since` up to and with `until`, for one site; at most MOST and one."""
+    found = []
+    for start in planned_starts(policy, since, until):
+        found.append(PastStart(start, _became(engine, policy, start)))
+        if len(found) > MOST:
+            break
+    return found
+
+
+async def make_starts(
+    engine: Engine, policy: Policy, version: int, starts: Sequence[PastStart], *, actor: str, reason: str
+) -> list[str]:
+    """Hand in one wish for each; ages are measured from its own time. The same time is started once, however often."""
+    keys = []
+    for wish in _wishes(policy, version, starts, actor=actor, reason=reason):
+        await hand_in(engine.client, engine.settings.task_queue, wish)
+        keys.append(wish.key)
+    return keys
+
+
+def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor: str, reason: str) -> Iterator[Wish]:
+    for past in starts:
+        at = past.start.time.at
+        text = f"backfill of {at:%Y-%m-%d %H:%M} UTC, {past.start.schedule.cron} {past.start.schedule.timezone}"
+        request = RunRequest(
+            run="",
+            policy=policy,
+            version=version,
+            actor=actor,
+            reason=f"{text}: {reason}" if reason else text,
+            as_of_us=round(at.timestamp() * 1_000_000),
+        )
+        yield Wish(
+            key=f"{policy.name}/{policy.one_site}/backfill-{past.start.trigger}/{at:%Y-%m-%dT%H:%M:%SZ}",
+            request=request,
+            cause=Cause(kind="backfill", text=text, scheduled=at),
+            overlap="queue_all",
+        )
+
+
+def _became(engine: Engine, policy: Policy, start: PlannedStart) -> str | None:
+    key = ScheduledStart(policy=policy, version=0, trigger=start.trigger).key_at(start.time.at)
+    for word in ("begun", "skipped"):
+        if (record := engine.log.get(start_key(key, word))) is not None:
+            return str(record.body.get("run") or f"skipped: {record.body.get('why')}")
+    heard = engine.log.get(start_key(key))
+    if heard is None:
+        return None
+    return f"missed: {heard.body['why']}" if heard.event == "start.missed" else "waits for its turn"

@@ -1,0 +1,100 @@
+"""`backfill`: make the starts of a stretch of the past now."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import show
+from orchestrator.cli.apply import DryRunOption, YesOption
+from orchestrator.cli.arguments import JsonOption, ReasonOption, SiteOption, narrowed, read_time
+from orchestrator.cli.endings import Refusal
+from orchestrator.cli.engine import with_engine
+
+if TYPE_CHECKING:
+    from orchestrator.backfill import PastStart
+    from orchestrator.engine import Engine
+    from workflows.policy import Policy
+
+
+def backfill(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="An applied policy, by its name.")],
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="From this time or date on.")],
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to this one; default: now.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Those that ran at their time, too.")] = False,
+    site: SiteOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the starts that a policy's schedules did not make at their time, oldest first, one after the other."""
+    first, last = read_time(since, "--from"), read_time(until, "--to") or datetime.now(UTC)
+    if first is None or not first < last <= datetime.now(UTC):
+        raise Refusal("--from must be before --to, and both in the past")
+
+    async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart]]":
+        return await asyncio.to_thread(_look, engine, policy, site, first, last)
+
+    meant, version, found = with_engine(look)
+    wanted = [past for past in found if again or past.became is None or past.became.startswith("missed")]
+    if not as_json:
+        _print(found, wanted)
+    doing = bool(wanted) and not dry_run
+    if doing and not yes:
+        _ask(len(wanted), as_json=as_json)
+
+    async def make(engine: "Engine") -> list[str]:
+        from orchestrator.backfill import make_starts
+
+        return await make_starts(engine, meant, version, wanted, actor=show.actor(), reason=reason)
+
+    keys = with_engine(make) if doing else []
+    if as_json:
+        show.document(
+            [
+                {"at": show.stamp(past.start.time.at), "became": past.became, "started": doing and past in wanted}
+                for past in found
+            ]
+        )
+    elif doing:
+        show.say(
+            f"{show.counted(len(keys), 'start')} handed in; `orchestrator starts {policy}` shows them.", style="green"
+        )
+
+
+def _look(
+    engine: "Engine", name: str, site: str | None, since: datetime, until: datetime
+) -> "tuple[Policy, int, list[PastStart]]":
+    from orchestrator.backfill import MOST, past_starts
+    from workflows.units import advice
+
+    current = engine.versions.current()
+    if name not in current:
+        raise Refusal(f"policy {name} is not applied: {advice(name, list(current)) if current else 'none is'}")
+    policy = narrowed(engine.versions.policy(current[name]), site)
+    found = past_starts(engine, policy, since, until)
+    if len(found) > MOST:
+        raise Refusal(f"there are more than {MOST} starts in that time: choose a shorter one")
+    return policy, current[name].number, found
+
+
+def _ask(count: int, *, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise Refusal("nobody is there to say yes: add --yes to start these, or --dry-run to look only")
+    if not typer.confirm(f"Start {count}?"):
+        raise Refusal("Nothing was started.")
+
+
+def _print(found: "list[PastStart]", wanted: "list[PastStart]") -> None:
+    if not found:
+        show.say("No schedule of the policy fires in that time.")
+        return
+    table = show.grid("at, UTC", "then", "now")
+    for past in found:
+        table.add_row(
+            f"{past.start.time.at:%Y-%m-%d %H:%M}", past.became or "nothing", "starts" if past in wanted else "-"
+        )
+    show.table(table)
