@@ -4,7 +4,8 @@ The engine gets explicit UTC calendars and no zone. What a Schedule is for is in
 argument and, as a memo, our digest, when it was written and how far its calendars reach.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -32,6 +33,8 @@ from workflows.scheduled import ScheduledStart
 
 RENEW_WITHIN = timedelta(days=30)
 """Calendars that end sooner than this are written anew; they reach over a year wherever that is possible."""
+
+_AT_ONCE = 32
 
 _FORM = 1
 """The form in which a scheduled start becomes a Schedule; another one means that all are written anew."""
@@ -99,12 +102,19 @@ async def set_paused(client: Client, name: str, paused: bool, note: str) -> None
     await (handle.pause(note=note) if paused else handle.unpause(note=note))
 
 
-async def find(client: Client, task_queue: str, policy: str | None = None) -> AsyncIterator[Found]:
-    """Give the Schedules of an installation, of one policy or of all."""
-    prefix = schedules_prefix(task_queue) + (f"{policy}/" if policy is not None else "")
+async def find(client: Client, task_queue: str, known: Iterable[str] = ()) -> AsyncIterator[Found]:
+    """Give the Schedules of an installation.
+
+    The engine's list follows a change within a second or so; `known` ids are looked up whether they are in it or not.
+    """
+    prefix = schedules_prefix(task_queue)
+    names = {name for name in known if name.startswith(prefix)}
     async for listed in await client.list_schedules(page_size=1000):
         if listed.id.startswith(prefix):
-            found = await find_one(client, listed.id)
+            names.add(listed.id)
+    ordered = sorted(names)
+    for start in range(0, len(ordered), _AT_ONCE):
+        for found in await asyncio.gather(*(find_one(client, name) for name in ordered[start : start + _AT_ONCE])):
             if found is not None:
                 yield found
 

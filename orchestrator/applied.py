@@ -1,6 +1,6 @@
 """What the engine keeps for applied policies: kinds of things, each asked and changed in the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -52,8 +52,8 @@ class Kind(Protocol):
     def wanted(self, policy: Policy, version: int) -> list[Wanted]:
         """Give what a policy of this version wants."""
 
-    async def there(self) -> list[There]:
-        """Give all of ours that the engine keeps."""
+    async def there(self, known: Iterable[str] = ()) -> list[There]:
+        """Give all of ours that the engine keeps; `known` ids may be too new for a list of the engine's."""
 
     async def put(self, wanted: Wanted) -> None:
         """Make it so, whatever is there; done twice it is the same."""
@@ -84,10 +84,10 @@ class Schedules:
             for one in starts
         ]
 
-    async def there(self) -> list[There]:
+    async def there(self, known: Iterable[str] = ()) -> list[There]:
         """Give every Schedule whose id is one of ours."""
         found = []
-        async for one in schedules.find(self._client, self._task_queue):
+        async for one in schedules.find(self._client, self._task_queue, known):
             policy = one.start.policy.name if one.start is not None else schedules.policy_of(one.id)
             text = _text(one.start) if one.start is not None else "somebody has put something else into it"
             found.append(

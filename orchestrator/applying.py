@@ -2,12 +2,14 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.applied import Kind, There, Wanted
-from orchestrator.catalog import LoadedPolicy
+from orchestrator.catalog import LoadedPolicy, PolicyError
 from orchestrator.versions import Version, VersionError, Versions
+from workflows.policy import Policy
 from workflows.unready import unready, unready_triggers
 
 
@@ -86,11 +88,8 @@ class Applying:
         """
         _check_whole(catalog)
         current = self._versions.current()
-        there: dict[str, list[There]] = {}
-        for kind in self._kinds:
-            for one in await kind.there():
-                there.setdefault(one.policy, []).append(one)
         leaving = set(remove) | {name for name in current if prune and name not in catalog}
+        there = await self._there([*(loaded.policy for loaded in catalog.values()), *self._applied(current, leaving)])
         orphans = {name for name in there if name not in current and name not in catalog}
         changes = [self._changed(loaded, current.get(name), there.get(name, ())) for name, loaded in catalog.items()]
         changes += [self._removed(name, current.get(name), there.get(name, ())) for name in sorted(leaving | orphans)]
@@ -114,6 +113,22 @@ class Applying:
                 raise ApplyError(str(error)) from error
             for part in change.parts:
                 await self._make_so(part)
+
+    async def _there(self, policies: Iterable[Policy]) -> dict[str, list[There]]:
+        """Give what the engine keeps, by policy; what these policies want is looked up one by one."""
+        known = list(policies)
+        found: dict[str, list[There]] = {}
+        for kind in self._kinds:
+            ids = [wanted.id for policy in known for wanted in kind.wanted(policy, 0)]
+            for one in await kind.there(ids):
+                found.setdefault(one.policy, []).append(one)
+        return found
+
+    def _applied(self, current: Mapping[str, Version], names: Iterable[str]) -> Iterable[Policy]:
+        """Read the applied policies of these names, those that can be read."""
+        for version in (current[name] for name in names if name in current):
+            with suppress(VersionError, PolicyError):
+                yield self._versions.policy(version)
 
     def _write_version(
         self, change: PolicyChange, catalog: Mapping[str, LoadedPolicy], *, actor: str, reason: str

@@ -68,7 +68,7 @@ def find_other(settings: Settings, policy: Policy, text: str) -> OtherPlan | Oth
     if made:
         return OtherPlan(f"the plan of {text}", made[-1].body["manifest"])
     raise NoOtherPlan(
-        f"{text}: expected `last`, an applied version such as v3, a policy's YAML file, a run that made a plan, or a plan's digest"
+        f"{text}: expected `last`, a version such as v3, a policy's YAML file, a run that made a plan, or a digest"
     )
 
 

@@ -127,7 +127,11 @@ class Policy(Payload):
         """Give the same policy for one of its sites. Raises ValueError when it is not one of them."""
         if site not in self.all_sites:
             raise ValueError(f"the policy {self.name} is not for {shown(site)}: {units.advice(site, self.all_sites)}")
-        return self if self.site == site else self.model_copy(update={"site": site, "sites": ()})
+        if self.site == site:
+            return self
+        narrowed = self.model_copy(update={"site": site, "sites": ()})
+        narrowed.__dict__.pop("digest", None)  # A copy takes along what was computed for the whole.
+        return narrowed
 
     def _site_mistakes(self) -> Iterator[Mistake]:
         if self.site is not None and self.sites:

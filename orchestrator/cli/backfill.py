@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,16 +53,10 @@ def backfill(
 
     keys = with_engine(make) if doing else []
     if as_json:
-        show.document(
-            [
-                {"at": show.stamp(past.start.time.at), "became": past.became, "started": doing and past in wanted}
-                for past in found
-            ]
-        )
+        show.document([_document(past, started=doing and past in wanted) for past in found])
     elif doing:
-        show.say(
-            f"{show.counted(len(keys), 'start')} handed in; `orchestrator starts {policy}` shows them.", style="green"
-        )
+        show.say(f"{show.counted(len(keys), 'start')} handed in.", style="green")
+        show.note(f"`orchestrator starts {policy}` shows what becomes of them.")
 
 
 def _look(
@@ -94,7 +88,10 @@ def _print(found: "list[PastStart]", wanted: "list[PastStart]") -> None:
         return
     table = show.grid("at, UTC", "then", "now")
     for past in found:
-        table.add_row(
-            f"{past.start.time.at:%Y-%m-%d %H:%M}", past.became or "nothing", "starts" if past in wanted else "-"
-        )
+        now = "starts" if past in wanted else "-"
+        table.add_row(f"{past.start.time.at:%Y-%m-%d %H:%M}", past.became or "nothing", now)
     show.table(table)
+
+
+def _document(past: "PastStart", *, started: bool) -> dict[str, Any]:
+    return {"at": show.stamp(past.start.time.at), "became": past.became, "started": started}

@@ -206,3 +206,11 @@ def test_the_catalog_of_the_project_is_whole() -> None:
         catalog
     )
     assert catalog["archive-cold-media"].run.workflow == "migrate"
+
+
+def test_a_policy_narrowed_to_a_site_has_a_digest_of_its_own() -> None:
+    text = b"version: 1\nname: a\nsites: [london, paris]\nselect: {from: {space: p}}\nrun: {workflow: migrate}\n"
+    whole = load_policy(text)
+    digests = {whole.digest, whole.at("london").digest, whole.at("paris").digest}
+    assert len(digests) == 3
+    assert whole.at("paris").digest == load_policy(text.replace(b"sites: [london, paris]", b"site: paris")).digest

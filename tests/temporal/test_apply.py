@@ -1,0 +1,242 @@
+"""Applying a catalog to a real Temporal: exactly the difference, twice the same, and nothing that is not ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+
+from activities import schedules
+from orchestrator.applied import There
+from orchestrator.applying import ApplyError, Difference
+from orchestrator.catalog import LoadedPolicy, read_policy
+from orchestrator.engine import Engine, open_engine
+from orchestrator.settings import Settings, load_settings
+
+TEXT = """
+version: 1
+name: {name}
+sites: [london, paris]
+enabled: {enabled}
+triggers:
+  - schedule: {{cron: "{cron}", timezone: Europe/London, catch_up: 6h}}
+  - schedule: {{cron: "0 3 * * 6", timezone: Europe/London, jitter: 5m}}
+select: {{from: {{space: projects}}}}
+run: {{workflow: migrate}}
+"""
+NIGHTLY, LATER = "0 22 * * 1-5", "0 23 * * 1-5"
+
+
+def policy(name: str = "nightly", cron: str = NIGHTLY, enabled: str = "true") -> dict[str, LoadedPolicy]:
+    return {name: read_policy(TEXT.format(name=name, cron=cron, enabled=enabled).encode(), f"{name}.yaml")}
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory, temporal_address: str) -> Settings:
+    folder = tmp_path_factory.mktemp("apply")
+    return load_settings(state_dir=folder, temporal_address=temporal_address, task_queue=f"apply-{folder.name}")
+
+
+@pytest.fixture
+async def engine(settings: Settings) -> AsyncIterator[Engine]:
+    async with open_engine(settings) as opened:
+        yield opened
+
+
+async def there(engine: Engine) -> list[There]:
+    """Look up what may be too new for a list, too."""
+    ids = [one.id for name in ("nightly", "weekly") for one in engine.schedules.wanted(policy(name)[name].policy, 1)]
+    return await engine.schedules.there(ids)
+
+
+async def applied(engine: Engine, catalog: dict[str, LoadedPolicy], **how: bool) -> Difference:
+    difference = await engine.applying.difference(catalog, **how)
+    await engine.applying.apply(difference, catalog, actor="ann", reason="a test")
+    return difference
+
+
+def actions(difference: Difference) -> dict[str, tuple[str, list[str]]]:
+    return {
+        change.policy: (str(change.action), [str(part.action) for part in change.parts])
+        for change in difference.changes
+    }
+
+
+async def test_a_new_policy_gets_a_version_and_a_schedule_for_each_trigger_and_site(engine: Engine) -> None:
+    first = await applied(engine, policy())
+    assert actions(first) == {"nightly": ("create", ["create"] * 4)}
+    found = await there(engine)
+    assert sorted(one.id.rpartition("/schedule/")[2] for one in found) == [
+        f"nightly/{site}/{trigger}" for site in ("london", "paris") for trigger in (0, 1)
+    ]
+    assert all(one.whole and one.next_times for one in found)
+    assert engine.versions.current()["nightly"].number == 1
+
+
+async def test_applied_twice_nothing_changes_the_second_time(engine: Engine) -> None:
+    await applied(engine, policy())
+    before = [await described(engine, one.id) for one in await there(engine)]
+    again = await applied(engine, policy())
+    assert again.empty
+    assert [await described(engine, one.id) for one in await there(engine)] == before
+    assert len(engine.versions.history("nightly")) == 1
+
+
+async def described(engine: Engine, name: str) -> tuple[object, ...]:
+    found = await engine.client.get_schedule_handle(name).describe()
+    return name, found.info.last_updated_at, found.schedule.spec, found.schedule.state
+
+
+async def test_other_words_for_the_same_policy_change_nothing(engine: Engine) -> None:
+    await applied(engine, policy())
+    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true") + "# a remark\ndescription: ''\n"
+    text = text.replace("description: ''\n", "")
+    assert (await engine.applying.difference({"nightly": read_policy(text.encode(), "x")})).empty
+
+
+async def test_a_changed_policy_shows_its_lines_and_becomes_the_next_version(engine: Engine) -> None:
+    await applied(engine, policy())
+    change = await applied(engine, policy(cron=LATER))
+    assert actions(change) == {"nightly": ("change", ["change"] * 4)}
+    assert [line for line in change.changes[0].diff if line.startswith(("+", "-"))] == [
+        f'-  - schedule: {{cron: "{NIGHTLY}", timezone: Europe/London, catch_up: 6h}}',
+        f'+  - schedule: {{cron: "{LATER}", timezone: Europe/London, catch_up: 6h}}',
+    ]
+    assert [one.number for one in engine.versions.history("nightly")] == [1, 2]
+
+
+async def test_an_operators_pause_outlasts_a_changed_policy(engine: Engine) -> None:
+    await applied(engine, policy())
+    [name] = [one.id for one in await there(engine) if one.id.endswith("london/0")]
+    await engine.client.get_schedule_handle(name).pause(note="lunch")
+    change = await applied(engine, policy(cron=LATER))
+    assert [(one.paused, one.note) for one in await there(engine) if one.id == name] == [(True, "lunch")]
+    assert sum(one.paused for one in await there(engine)) == 1
+    assert change.changes[0].parts[0].there is not None
+    assert change.changes[0].parts[0].there.paused
+
+
+async def test_a_schedule_that_is_not_ours_is_never_touched(engine: Engine) -> None:
+    theirs = [f"backup-{engine.settings.task_queue}", f"{engine.settings.task_queue}-other/schedule/nightly/london/0"]
+    for name in theirs:
+        await engine.client.create_schedule(name, somebody_elses())
+    await applied(engine, policy())
+    before = [await described(engine, name) for name in theirs]
+    await applied(engine, {}, prune=True)
+    assert await there(engine) == []
+    assert [await described(engine, name) for name in theirs] == before
+
+
+def somebody_elses() -> Schedule:
+    action = ScheduleActionStartWorkflow("Backup", id="backup", task_queue="theirs")
+    return Schedule(action=action, spec=ScheduleSpec(cron_expressions=["0 1 * * *"]), state=ScheduleState(paused=True))
+
+
+async def test_what_somebody_changed_in_temporal_is_drift_and_is_mended(engine: Engine) -> None:
+    await applied(engine, policy())
+    name = (await there(engine))[0].id
+    handle = engine.client.get_schedule_handle(name)
+
+    def at_noon(given: ScheduleUpdateInput) -> ScheduleUpdate:
+        given.description.schedule.spec = ScheduleSpec(cron_expressions=["0 12 * * *"])
+        return ScheduleUpdate(given.description.schedule)
+
+    await handle.update(at_noon)
+    change = await engine.applying.difference(policy())
+    assert sorted(actions(change)["nightly"][1]) == ["change", "unchanged", "unchanged", "unchanged"]
+    assert change.changes[0].drifted
+    await applied(engine, policy())
+    assert (await engine.applying.difference(policy())).empty
+    assert len(engine.versions.history("nightly")) == 1
+
+
+async def test_what_somebody_deleted_in_temporal_is_made_again(engine: Engine) -> None:
+    await applied(engine, policy())
+    await engine.client.get_schedule_handle((await there(engine))[0].id).delete()
+    assert sorted(actions(await applied(engine, policy()))["nightly"][1]) == ["create", *["unchanged"] * 3]
+
+
+async def test_a_catalog_without_a_policy_keeps_it_unless_it_prunes(engine: Engine) -> None:
+    await applied(engine, {**policy("nightly"), **policy("weekly")})
+    kept = await applied(engine, policy("weekly"))
+    assert (actions(kept), kept.others) == ({"weekly": ("unchanged", ["unchanged"] * 4)}, ("nightly",))
+    pruned = await applied(engine, policy("weekly"), prune=True)
+    assert actions(pruned)["nightly"] == ("remove", ["remove"] * 4)
+    assert {one.policy for one in await there(engine)} == {"weekly"}
+    assert engine.versions.newest("nightly") is not None
+    assert list(engine.versions.current()) == ["weekly"]
+
+
+async def test_a_disabled_policy_keeps_its_version_and_no_schedule(engine: Engine) -> None:
+    await applied(engine, policy())
+    assert actions(await applied(engine, policy(enabled="false"))) == {"nightly": ("change", ["remove"] * 4)}
+    assert await there(engine) == []
+    assert engine.versions.current()["nightly"].number == 2
+    assert actions(await applied(engine, policy())) == {"nightly": ("change", ["create"] * 4)}
+
+
+async def test_what_was_shown_is_what_is_done_or_nothing(engine: Engine) -> None:
+    shown = await engine.applying.difference(policy())
+    await applied(engine, policy(cron=LATER))
+    with pytest.raises(ApplyError, match="somebody changed the engine meanwhile"):
+        await engine.applying.apply(shown, policy(), actor="bob", reason="")
+    assert len(engine.versions.history("nightly")) == 1
+
+
+async def test_an_apply_that_stopped_halfway_goes_on_where_it_was(engine: Engine) -> None:
+    shown = await engine.applying.difference(policy())
+    engine.versions.add(policy()["nightly"], 1, actor="ann", reason="")
+    part = shown.changes[0].parts[0]
+    assert part.wanted is not None
+    await engine.schedules.put(part.wanted)
+    rest = await applied(engine, policy())
+    assert actions(rest) == {"nightly": ("change", ["unchanged", "create", "create", "create"])}
+    assert (await engine.applying.difference(policy())).empty
+
+
+async def test_what_a_removal_left_behind_goes_with_the_next_apply(engine: Engine) -> None:
+    await applied(engine, policy())
+    engine.versions.remove("nightly", 2, actor="ann", reason="stopped halfway")
+    for _ in range(100):  # Nobody names them any more: only the engine's list knows them, in a while.
+        if len(await engine.schedules.there()) == 4:
+            break
+        await asyncio.sleep(0.1)
+    rest = await applied(engine, policy("weekly"))
+    assert actions(rest)["nightly"] == ("remove", ["remove"] * 4)
+    assert {one.policy for one in await there(engine)} == {"weekly"}
+
+
+async def test_calendars_that_end_soon_are_written_anew_and_a_pause_stays(engine: Engine, client: Client) -> None:
+    await applied(engine, policy())
+    name = (await there(engine))[0].id
+    await client.get_schedule_handle(name).pause(note="lunch")
+    found = await schedules.find_one(client, name)
+    assert found is not None
+    assert found.until is not None
+    now = datetime.now(UTC)
+    assert await schedules.renew(client, found, now) is None
+    later = found.until - timedelta(days=1)
+    until = await schedules.renew(client, found, later)
+    assert until is not None
+    assert until > found.until + timedelta(days=200)
+    again = await schedules.find_one(client, name)
+    assert again is not None
+    assert (again.until, again.paused, again.note, again.digest) == (until, True, "lunch", found.digest)
+
+
+async def test_a_policy_that_this_version_would_only_half_obey_is_refused(engine: Engine) -> None:
+    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true").replace(
+        "{workflow: migrate}", "{workflow: migrate, windows: [{from: '19:00', to: '07:00'}]}"
+    )
+    with pytest.raises(ApplyError, match=r"nightly uses run\.windows"):
+        await engine.applying.difference({"nightly": read_policy(text.encode(), "x")})
+    assert engine.versions.current() == {}
