@@ -1,0 +1,181 @@
+"""The desk of a site begins each run in its turn and once, whatever is told twice, held back or restarted."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from temporalio.client import Client
+
+from activities.holds import Holds
+from activities.ledger.log import AuditLog
+from activities.starting import hand_in
+from orchestrator.runs import RunError, ask_for_run, list_runs, run_report, start_run
+from orchestrator.settings import Settings
+from orchestrator.worker import working
+from tests.local_hub import LocalHub
+from tests.temporal.policies import a_policy
+from workflows.ids import desk_id
+from workflows.policy import Policy
+from workflows.run import RunRequest
+from workflows.run_desk import RunDesk
+from workflows.starts import Cause, DeskStatus, Overlap, Start, StartState, Wish
+
+SLOW = {"name": "slow", "action": {"kind": "slow", "seconds": 0.4}}
+
+
+def wish(policy: Policy, key: str, overlap: Overlap = "queue_one", run: str = "") -> Wish:
+    request = RunRequest(run=run, policy=policy, actor="ann", reason="a test")
+    return Wish(key=key, request=request, cause=Cause(kind="event", text="a test"), overlap=overlap)
+
+
+async def answer(client: Client, settings: Settings, key: str, accept: Callable[[Start], bool]) -> Start:
+    desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, "london"))
+    for _ in range(600):
+        start = await desk.query(RunDesk.about, key)
+        if start is not None and accept(start):
+            return start
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the desk did not say so of {key}: {start}")
+
+
+async def decided(client: Client, settings: Settings, key: str) -> Start:
+    return await answer(client, settings, key, lambda start: True)
+
+
+async def begun(client: Client, settings: Settings, key: str) -> Start:
+    return await answer(client, settings, key, lambda start: start.state is StartState.BEGUN)
+
+
+async def books(client: Client, settings: Settings) -> DeskStatus:
+    desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, "london"))
+    status: DeskStatus = await desk.query(RunDesk.status)
+    return status
+
+
+@pytest.mark.usefixtures("worker")
+class TestTurns:
+    async def test_a_wish_that_is_told_many_times_begins_one_run(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(1)
+        policy = a_policy()
+        await asyncio.gather(*(hand_in(client, settings.task_queue, wish(policy, "once", "allow")) for _ in range(20)))
+        first = await begun(client, settings, "once")
+        await run_report(client, str(first.run))
+        await hand_in(client, settings.task_queue, wish(policy, "once", "allow"))
+        await hand_in(client, settings.task_queue, wish(policy, "later", "allow"))
+        later = await begun(client, settings, "later")
+        await run_report(client, str(later.run))
+        runs = {run.run for run in await list_runs(client, policy=policy.name)}
+        assert runs <= {first.run, later.run}
+        log = AuditLog(settings.audit.get_secret_value())
+        assert len(log.records(event="start.begun")) == 2
+
+    async def test_one_start_waits_behind_a_run_and_the_next_is_skipped(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(5)
+        hub.faults(SLOW)
+        policy = a_policy()
+        for key in ("first", "second", "third"):
+            await hand_in(client, settings.task_queue, wish(policy, key))
+        first = await begun(client, settings, "first")
+        assert (await decided(client, settings, "second")).state is StartState.QUEUED
+        third = await decided(client, settings, "third")
+        assert (third.state, third.why) == (StartState.SKIPPED, "a start waits already (overlap: queue_one)")
+        hub.faults()
+        await run_report(client, str(first.run))
+        await run_report(client, str((await begun(client, settings, "second")).run))
+
+    async def test_cancel_running_ends_the_run_and_takes_its_place(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(30)
+        hub.faults(SLOW)
+        policy = a_policy(concurrency=1)
+        await hand_in(client, settings.task_queue, wish(policy, "old"))
+        old = await begun(client, settings, "old")
+        await hand_in(client, settings.task_queue, wish(policy, "new", "cancel_running"))
+        ended = await run_report(client, str(old.run))
+        assert ended.state == "cancelled"
+        hub.faults()
+        report = await run_report(client, str((await begun(client, settings, "new")).run))
+        assert report.state == "succeeded"
+
+    async def test_a_policy_that_is_held_begins_nothing_and_says_who_holds_it(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(1)
+        policy, holds = a_policy(), Holds(AuditLog(settings.audit.get_secret_value()))
+        hold = holds.put("freeze", actor="ann", reason="fire", key="1", site="london")
+        with pytest.raises(RunError, match=r"ann froze site london at .* UTC: fire"):
+            await start_run(client, settings, policy, actor="bob", reason="a test")
+        holds.lift(hold, actor="ann", reason="out")
+        run = await start_run(client, settings, policy, actor="bob", reason="a test")
+        assert (await run_report(client, run)).state == "succeeded"
+
+    async def test_a_run_that_is_terminated_in_temporal_frees_its_place(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(10)
+        hub.faults(SLOW)
+        policy = a_policy(concurrency=1)
+        run = await start_run(client, settings, policy, actor="ann", reason="a test")
+        await hand_in(client, settings.task_queue, wish(policy, "next"))
+        await decided(client, settings, "next")
+        await client.get_workflow_handle(run).terminate("a test")
+        hub.faults()
+        await run_report(client, str((await begun(client, settings, "next")).run))
+
+
+async def test_a_site_runs_so_many_at_once_and_the_most_urgent_first(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(5)
+    hub.faults(SLOW)
+    one_at_a_time = settings.model_copy(update={"runs_per_site": 1})
+    async with working(one_at_a_time, client):
+        await hand_in(client, settings.task_queue, wish(a_policy(), "open"))
+        first = await begun(client, settings, "open")
+        for key, priority in (("last", 5), ("middle", 3), ("urgent", 1)):
+            await hand_in(client, settings.task_queue, wish(a_policy(run=f", priority: {priority}"), key))
+            assert (await decided(client, settings, key)).why == "the site has 1 runs, as many as it may"
+        assert [one.wish.key for one in (await books(client, settings)).waiting] == ["urgent", "middle", "last"]
+        hub.faults()
+        await run_report(client, str(first.run))
+        order = []
+        for key in ("urgent", "middle", "last"):
+            order.append((await run_report(client, str((await begun(client, settings, key)).run))).started)
+        assert order == sorted(order)
+
+
+async def test_a_start_waits_for_a_worker_and_is_not_lost(client: Client, settings: Settings, hub: LocalHub) -> None:
+    hub.fill(1)
+    policy = a_policy()
+    start = await ask_for_run(client, settings, policy, actor="ann", reason="a test", within=1)
+    assert (start.state, start.why) == (StartState.QUEUED, "no worker has answered yet")
+    async with working(settings, client):
+        for _ in range(200):
+            if any(run.run == start.run for run in await list_runs(client, policy=policy.name)):
+                break
+            await asyncio.sleep(0.05)
+        assert (await run_report(client, str(start.run))).state == "succeeded"
+
+
+async def test_a_desk_knows_its_runs_and_its_queue_after_its_worker_died(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(5)
+    hub.faults(SLOW)
+    policy = a_policy()
+    async with working(settings, client):
+        await hand_in(client, settings.task_queue, wish(policy, "first"))
+        first = await begun(client, settings, "first")
+        await hand_in(client, settings.task_queue, wish(policy, "second"))
+        await decided(client, settings, "second")
+    hub.faults()
+    async with working(settings, client):
+        await run_report(client, str(first.run))
+        second = await begun(client, settings, "second")
+        await run_report(client, str(second.run))
+    assert second.run != first.run
