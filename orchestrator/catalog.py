@@ -14,7 +14,7 @@ from workflows.policy import Policy
 from workflows.units import Mistake, Mistakes, advice, nearest, shown
 
 __all__ = [
-    "LoadedPolicy", "PolicyError", "Problem", "find_policy", "load_catalog", "load_policy", "policy_files",
+    "LoadedPolicy", "PolicyError", "Problem", "dotted", "find_policy", "load_catalog", "load_policy", "policy_files",
     "read_policy", "same_name",
 ]  # fmt: skip
 
@@ -43,7 +43,7 @@ def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
         problems = [*_found(error, document), *_neither(document)]
         raise PolicyError(several(problems)) from None
     problems = list(_empty_lists(document, document.data, ()))
-    problems += [document.problem(one.where, _path(one.where) + one.text) for one in zone_mistakes(policy)]
+    problems += [document.problem(one.where, dotted(one.where) + one.text) for one in zone_mistakes(policy)]
     if problems:
         raise PolicyError(several(problems))
     return LoadedPolicy(policy, document, content)
@@ -106,6 +106,14 @@ def same_name(loaded: LoadedPolicy, places: dict[str, str]) -> list[Problem]:
     return [document.problem(("name",), f"name: {before} has the name `{name}` already: give each policy its own")]
 
 
+def dotted(where: Place) -> str:
+    """Write a place as the beginning of a message, such as `select.rules[1]: `."""
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return f"{text}: " if text else ""
+
+
 _EITHER: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
 _MAY_BE_EMPTY: Final[tuple[Place, ...]] = (("retry", "permanent"), ("run", "fields"))
 
@@ -126,7 +134,7 @@ def _empty_lists(document: Document, value: Any, where: Place) -> Iterator[Probl
     if where in _MAY_BE_EMPTY:
         return
     if value == [] and where[-1] not in ("all", "any"):
-        yield document.problem(where, f"{_path(where)}{_EMPTY_LIST}")
+        yield document.problem(where, f"{dotted(where)}{_EMPTY_LIST}")
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in pairs:
         yield from _empty_lists(document, item, (*where, key))
@@ -145,7 +153,7 @@ def _found(error: ValidationError, document: Document) -> Iterator[Problem]:
         for mistake in _mistakes(each, where):
             yield document.problem(
                 mistake.where,
-                _path(mistake.where[:-1] if mistake.at_key or each["type"] == "missing" else mistake.where)
+                dotted(mistake.where[:-1] if mistake.at_key or each["type"] == "missing" else mistake.where)
                 + mistake.text,
                 at_key=mistake.at_key,
             )
@@ -159,7 +167,7 @@ def _neither(document: Document) -> Iterator[Problem]:
             continue
         if any(place in (key, other) for name in around for place in _meant((*key[:-1], name))):
             continue
-        yield document.problem(key, f"{_path(key[:-1])}`{key[-1]}` is missing: {_described(key)}")
+        yield document.problem(key, f"{dotted(key[:-1])}`{key[-1]}` is missing: {_described(key)}")
 
 
 def _mistakes(each: Any, where: Place) -> Iterator[Mistake]:
@@ -258,13 +266,6 @@ def _meant(where: Place) -> Iterator[Place]:
     close = nearest(str(where[-1]), _keys_at(where[:-1]), _SYNONYMS)
     if close and not _elsewhere(where[:-1], str(where[-1])):
         yield (*where[:-1], close)
-
-
-def _path(where: Place) -> str:
-    text = ""
-    for part in where:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return f"{text}: " if text else ""
 
 
 def _described(where: Place) -> str:

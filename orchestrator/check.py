@@ -1,117 +1,91 @@
-"""The check of policies: reads them strictly and runs the tests that they carry, offline."""
+"""The check of policies: reads them strictly, lints them and runs the tests that they carry, offline."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from orchestrator.catalog import LoadedPolicy, PolicyError, Problem, policy_files, read_policy, same_name
+from orchestrator.catalog import LoadedPolicy, PolicyError, Problem, dotted, policy_files, read_policy, same_name
+from orchestrator.check_report import CheckedFile, CheckReport, OwnTest, Remark
+from orchestrator.linting.finding import Finding, Severity
+from orchestrator.linting.lint import lint_catalog, lint_policy
 from workflows.matching import Decision, Explanation, Reason, Verdict, explain, imagined
 from workflows.policy import Expectation, PolicyTest
+
+__all__ = ["CheckReport", "CheckedFile", "Remark", "check"]
 
 # The tests' ages count back from here, so that a test says the same on every day: 2026-01-01T00:00:00Z.
 AS_OF_US: Final = 1_767_225_600_000_000
 
 
-@dataclass(frozen=True)
-class CheckedFile:
-    """What was found in one file; `policy` is missing when it could not be read as one."""
-
-    file: str
-    policy: str | None
-    problems: tuple[Problem, ...]
-    tests_run: int
-    tests_failed: int
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What was found in every file that was checked."""
-
-    files: tuple[CheckedFile, ...]
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Every problem, file by file."""
-        return tuple(problem for file in self.files for problem in file.problems)
-
-    @property
-    def tests_run(self) -> int:
-        """How many of the policies' own tests ran."""
-        return sum(file.tests_run for file in self.files)
-
-    @property
-    def tests_failed(self) -> int:
-        """How many of them did not hold."""
-        return sum(file.tests_failed for file in self.files)
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.problems
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 2 for bad input."""
-        return 0 if self.ok else 2
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the report as plain data."""
-        return {
-            "ok": self.ok,
-            "tests": {"run": self.tests_run, "failed": self.tests_failed},
-            "files": [
-                {
-                    "file": file.file,
-                    "policy": file.policy,
-                    "tests": {"run": file.tests_run, "failed": file.tests_failed},
-                    "problems": [
-                        {"line": problem.line, "column": problem.column, "message": problem.message}
-                        for problem in file.problems
-                    ],
-                }
-                for file in self.files
-            ],
-        }
-
-
-def check(paths: Iterable[Path]) -> CheckReport:
+def check(paths: Iterable[Path], *, strict: bool = False, today: date | None = None) -> CheckReport:
     """Check policy files, and every policy file of folders; names must differ among all of them."""
+    paths = list(paths)
+    checks = [checked for path in paths for checked in _read(path)]
     names: dict[str, str] = {}
-    return CheckReport(tuple(checked for path in paths for checked in _checked(path, names)))
+    policies = {one.loaded.policy.name: one.loaded.policy for one in checks if one.loaded is not None}
+    complete = all(path.is_dir() for path in paths) and all(one.loaded is not None for one in checks)
+    between = lint_catalog(policies, complete=complete)
+    day = today or datetime.now(UTC).date()
+    return CheckReport(tuple(_checked(one, names, between, day) for one in checks), strict)
 
 
-def _checked(path: Path, names: dict[str, str]) -> Iterator[CheckedFile]:
+class _File:
+    """A file as it was read: a policy, or the problems that it has instead."""
+
+    def __init__(self, name: str, loaded: LoadedPolicy | None, problems: tuple[Problem, ...] = ()) -> None:
+        self.name = name
+        self.loaded = loaded
+        self.problems = problems
+
+
+def _read(path: Path) -> Iterator[_File]:
     if not path.is_dir():
-        yield _checked_file(path, names)
+        yield _read_file(path)
         return
     try:
         files = policy_files(path)
     except PolicyError as error:
-        yield CheckedFile(str(path), None, error.problems, 0, 0)
+        yield _File(str(path), None, error.problems)
         return
     if not files:
         nothing = Problem(str(path), 0, 0, "there is no policy in this folder: its files end in .yaml")
-        yield CheckedFile(str(path), None, (nothing,), 0, 0)
+        yield _File(str(path), None, (nothing,))
     for file in files:
-        yield _checked_file(file, names)
+        yield _read_file(file)
 
 
-def _checked_file(file: Path, names: dict[str, str]) -> CheckedFile:
+def _read_file(file: Path) -> _File:
     try:
-        loaded = read_policy(file)
+        return _File(str(file), read_policy(file))
     except PolicyError as error:
-        return CheckedFile(str(file), None, error.problems, 0, 0)
-    failed = tuple(_failed_tests(loaded))
-    problems = (*same_name(loaded, names), *failed)
-    return CheckedFile(str(file), loaded.policy.name, problems, len(loaded.policy.tests), len(failed))
+        return _File(str(file), None, error.problems)
 
 
-def _failed_tests(loaded: LoadedPolicy) -> Iterator[Problem]:
+def _checked(file: _File, names: dict[str, str], between: dict[str, tuple[Finding, ...]], today: date) -> CheckedFile:
+    if file.loaded is None:
+        return CheckedFile(file.name, None, tuple(Remark(Severity.ERROR, "invalid", one) for one in file.problems))
+    policy, document = file.loaded.policy, file.loaded.document
+    clashes = [Remark(Severity.ERROR, "same-name", one) for one in same_name(file.loaded, names)]
+    findings = lint_policy(policy, document.data, today) + (() if clashes else between[policy.name])
+    remarks = sorted((_remark(file.loaded, finding) for finding in findings), key=lambda remark: remark.problem)
+    return CheckedFile(file.name, policy.name, (*clashes, *remarks), tuple(_own_tests(file.loaded)))
+
+
+def _remark(loaded: LoadedPolicy, finding: Finding) -> Remark:
+    message = dotted(finding.where[:-1] if finding.at_key else finding.where) + finding.text
+    problem = loaded.document.problem(finding.where, message, at_key=finding.at_key)
+    return Remark(finding.severity, finding.code, problem)
+
+
+def _own_tests(loaded: LoadedPolicy) -> Iterator[OwnTest]:
     for index, test in enumerate(loaded.policy.tests):
         explanation = explain(loaded.policy.select, imagined(test.file, AS_OF_US), AS_OF_US)
+        failed = None
         if not _holds(test.expect, explanation.decision):
-            yield loaded.document.problem(("tests", index), f"tests[{index}]: {_difference(test, explanation)}")
+            text = f"tests[{index}]: {_difference(test, explanation)}"
+            failed = Remark(Severity.ERROR, "test-failed", loaded.document.problem(("tests", index), text))
+        yield OwnTest(index, _expected(test), failed)
 
 
 def _holds(expect: Expectation, decision: Decision) -> bool:
@@ -121,10 +95,13 @@ def _holds(expect: Expectation, decision: Decision) -> bool:
 
 
 def _difference(test: PolicyTest, explanation: Explanation) -> str:
-    expected = f"rule {test.expect.rule}" if test.expect.rule is not None else test.expect.verdict
     decision = explanation.decision
     why = "; ".join(_why(explanation))
-    return f"expected {expected}, found {_said(decision)}" + (f" ({why})" if why else "")
+    return f"expected {_expected(test)}, found {_said(decision)}" + (f" ({why})" if why else "")
+
+
+def _expected(test: PolicyTest) -> str:
+    return f"rule {test.expect.rule}" if test.expect.rule is not None else str(test.expect.verdict)
 
 
 def _said(decision: Decision) -> str:

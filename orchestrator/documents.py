@@ -33,8 +33,12 @@ class Problem:
 
     def __str__(self) -> str:
         """One line, as compilers write it."""
+        return self.said()
+
+    def said(self, kind: str = "") -> str:
+        """One line, with a word for its kind before the message."""
         place = f":{self.line}:{self.column}" if self.line else ""
-        return f"{escaped(self.file, 4096)}{place}: {escaped(self.message, 4096)}"
+        return f"{escaped(self.file, 4096)}{place}: {kind}{escaped(self.message, 4096)}"
 
 
 class PolicyError(ValueError):

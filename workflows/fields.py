@@ -86,10 +86,8 @@ _DURATION_SCHEMA = {"type": "string", "pattern": r"^[0-9_]+[smhdw]$", "examples"
 _SIZE_SCHEMA = {"type": "string", "pattern": r"^[0-9_]+([KMGTP]iB|[kMGTP]?B)$|^0$", "examples": ["128KiB", "50TB"]}
 _PERCENT_SCHEMA = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["20%"]}
 _AGO_SCHEMA = {"type": "string", "pattern": r"^[0-9_]+[smhdw] ago$", "examples": ["120d ago"]}
-_CONDITION_SCHEMA = {
-    "anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1}],
-    "description": "A class name, or conditions on a file: all of those in one mapping hold; all, any and not compose.",
-}
+CONDITION_MARK = {"$comment": "condition"}
+"""Marks a condition in the JSON Schema, which `orchestrator.policy_schema` writes out."""
 
 Line = Annotated[str, AfterValidator(_text(1024))]
 Prose = Annotated[str, AfterValidator(_text(10_000, multiline=True))]
@@ -128,7 +126,7 @@ Size = Annotated[
     int,
     PlainValidator(units.parse_size),
     PlainSerializer(units.size_text, return_type=str),
-    WithJsonSchema(_SIZE_SCHEMA),
+    WithJsonSchema({"anyOf": [_SIZE_SCHEMA, {"const": 0}]}),
 ]
 SomeBytes = Annotated[
     int,
@@ -148,5 +146,5 @@ ConditionField = Annotated[
     Condition,
     PlainValidator(parse_condition),
     PlainSerializer(condition_form),
-    WithJsonSchema(_CONDITION_SCHEMA),
+    WithJsonSchema(CONDITION_MARK),
 ]

@@ -1,6 +1,6 @@
 """What a policy says about one file: three-valued truth, the decision, and the explanation of both."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -60,12 +60,16 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Reason:
-    """A condition with its truth for one file, the file's own value, and the conditions that it is made of."""
+    """A condition with its truth for one file, the file's own value, and the conditions that it is made of.
+
+    `turns_us` is the moment from which a condition on an age says the contrary, if the file stays as it is.
+    """
 
     condition: str
     truth: bool | None
     value: str | None = None
     of: tuple["Reason", ...] = ()
+    turns_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,19 @@ def explain(select: Select, facts: FileFacts, as_of_us: int) -> Explanation:
         RuleReason(rule.name, rule.keep, reason.truth, rule.name == decision.rule, reason) for rule, reason in reasons
     )
     return Explanation(facts.path, decision, exclude, rules)
+
+
+def turning_points(condition: Condition, facts: FileFacts) -> Iterator[int]:
+    """List the moments, in microseconds since the epoch, from which a condition on an age has another truth."""
+    if not isinstance(condition, Compare) or condition.attribute not in AGES:
+        return
+    since: int | None = getattr(facts, condition.attribute)
+    if since is not None:
+        reached = since + condition.value
+        if condition.operator in (">=", "<", "="):
+            yield reached
+        if condition.operator in (">", "<=", "="):
+            yield reached + 1
 
 
 def imagined(file: TestFile, as_of_us: int) -> FileFacts:
@@ -207,7 +224,11 @@ class _Reading:
                     self._reasons[name] = Reason(text, inner.truth, of=(inner,))
                 return self._reasons[name]
             case _:
-                return Reason(text, self.truth(condition), self._value(condition))
+                return Reason(text, self.truth(condition), self._value(condition), turns_us=self._turns(condition))
+
+    def _turns(self, condition: Compare | Member | Glob) -> int | None:
+        later = (moment for moment in turning_points(condition, self._facts) if moment > self._as_of_us)
+        return min(later, default=None)
 
     def _compare(self, condition: Compare) -> bool | None:
         value: int | None = getattr(self._facts, condition.attribute)

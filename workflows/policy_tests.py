@@ -65,7 +65,12 @@ ExpectationField = Annotated[
         {
             "anyOf": [
                 {"enum": ["selected", "kept", "stays", "excluded", "unknown"]},
-                {"type": "object", "properties": {"rule": {"type": "string"}}, "required": ["rule"]},
+                {
+                    "type": "object",
+                    "properties": {"rule": {"type": "string", "description": "The rule that decides the file."}},
+                    "required": ["rule"],
+                    "additionalProperties": False,
+                },
             ]
         }
     ),

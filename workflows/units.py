@@ -152,8 +152,12 @@ def nearest(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None 
     meant = (synonyms or {}).get(word.lower())
     if meant in known:
         return meant
+    slips = _slips(word.lower())
+    for slip in slips:
+        if slip in known:
+            return slip
     close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return close[0] if close else None
+    return close[0] if close else next((each for each in known if word.lower() in _slips(each)), None)
 
 
 def advice(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
@@ -185,6 +189,14 @@ def escaped(text: str, longest: int = 60) -> str:
     if len(text) > longest:
         text = text[: longest - 3] + "..."
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _slips(word: str) -> list[str]:
+    """List what was meant if two letters were swapped, or one was written twice or too much; not for long texts."""
+    if not 2 <= len(word) <= 40:
+        return []
+    swapped = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+    return swapped + [word[:at] + word[at + 1 :] for at in range(len(word))]
 
 
 _QUANTITY = re.compile(r"(?P<number>[0-9][0-9_]{0,24}(?:\.[0-9]{1,9})?)(?P<gap> *)(?P<unit>[A-Za-z]{0,12})")

@@ -23,6 +23,7 @@ from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
+from orchestrator.cli.schema import schema
 from orchestrator.cli.services import localhub, serve, up, worker
 from orchestrator.cli.starts import starts
 from orchestrator.cli.status import history, status
@@ -130,6 +131,7 @@ app.command(rich_help_panel=APPLIED)(freeze)
 app.command(rich_help_panel=APPLIED)(thaw)
 app.command(rich_help_panel=APPLIED)(starts)
 app.command(rich_help_panel=APPLIED)(backfill)
+app.command(rich_help_panel=POLICIES)(schema)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

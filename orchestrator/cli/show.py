@@ -78,6 +78,12 @@ def document(value: Any) -> None:
     sys.stdout.flush()
 
 
+def plain(text: str) -> None:
+    """Print text for another program as it is."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def grid(*columns: str, title: str | None = None) -> "Table":
     """An airy table without lines; a column that starts with `>` holds figures."""
     from rich import box

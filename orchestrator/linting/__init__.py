@@ -1,0 +1,1 @@
+"""Lint: what is valid in a policy and probably not what its writer means."""
