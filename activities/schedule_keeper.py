@@ -48,6 +48,7 @@ class ScheduleKeeper:
     client: Client
     audit: Audit
     task_queue: str
+    grace: timedelta = GRACE
 
     @activity.defn
     async def keep_schedules(self, keep: Keep) -> Kept:
@@ -79,7 +80,7 @@ class ScheduleKeeper:
         if start is None or found.paused:
             return 0
         missed = 0
-        for meant in islice(due(found, looked, now), MOST_MISSED):
+        for meant in islice(due(found, looked, now, self.grace), MOST_MISSED):
             key = start_key(start.key_at(meant))
             if await self.audit.find(key) is not None:
                 continue
@@ -96,7 +97,7 @@ class ScheduleKeeper:
         return missed
 
 
-def due(found: Found, looked: datetime | None, now: datetime) -> Iterator[datetime]:
+def due(found: Found, looked: datetime | None, now: datetime, grace: timedelta = GRACE) -> Iterator[datetime]:
     """Give the fire times that must have been heard of by now, and had not to be at the last look.
 
     What lies before the Schedule was written is not its own: the engine starts nothing from before a change.
@@ -104,7 +105,7 @@ def due(found: Found, looked: datetime | None, now: datetime) -> Iterator[dateti
     start = found.start
     if start is None or found.written is None:
         return
-    late = start.schedule.catch_up + start.jitter + GRACE
+    late = start.schedule.catch_up + start.jitter + grace
     since = found.written if looked is None else max(found.written, looked - late)
     for one in fire_times(start.schedule, since, now - late):
         yield one.at

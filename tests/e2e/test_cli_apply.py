@@ -1,0 +1,108 @@
+"""Applying, pausing, freezing and rolling back by command, as an administrator types it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.machine import Machine, eventually
+
+SCHEDULED = """\
+version: 1
+name: nightly
+site: london
+labels: {tier: cold}
+triggers:
+  - schedule: {cron: "0 22 * * 1-5", timezone: Europe/London}
+select: {from: {space: projects}, rules: [{name: media, match: {type: mov}}]}
+run: {workflow: migrate}
+"""
+
+
+@pytest.fixture
+def nightly(machine: Machine) -> Path:
+    file = machine.policies / "nightly.yaml"
+    file.write_text(SCHEDULED)
+    return file
+
+
+def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -> None:
+    machine.up()
+    for command in ("pause nightly", "rollback nightly", "history nightly", "destroy nightly --yes"):
+        early = machine.run(*command.split())
+        assert (early.returncode, "applied" in early.stderr) == (2, True), command
+    asked = machine.run("apply")
+    assert (asked.returncode, "add --yes" in asked.stderr) == (2, True)
+    applied = machine.run("apply", "--yes", "--reason", "the first")
+    assert applied.returncode == 0, applied.stderr
+    assert "+ nightly  new, version 1" in applied.stdout
+    assert "+ schedule 0 22 * * 1-5 Europe/London at london" in applied.stdout
+    assert machine.run("apply").stdout.startswith("Nothing to do")
+
+    assert machine.run("pause", "nightly", "--note", "lunch").returncode == 0
+    nightly.write_text(SCHEDULED.replace("0 22", "0 23"))
+    [standing] = machine.json("status")
+    assert (standing["version"], standing["folder"], standing["parts"][0]["paused"]) == (1, "changed", True)
+    changed = machine.run("apply", "--yes")
+    assert "nightly  version 1 -> 2" in changed.stdout
+    assert "stays paused" in changed.stdout
+    [standing] = machine.json("status")
+    assert (standing["version"], standing["folder"], standing["parts"][0]["paused"]) == (2, "in sync", True)
+    refused = machine.run("run", "nightly", "--wait")
+    assert (refused.returncode, "paused policy nightly" in refused.stderr) == (2, True)
+    assert machine.run("resume", "nightly").returncode == 0
+    assert machine.run("next", "nightly", "--count", "3").stderr.strip() == "The engine has the same times."
+
+    rolled = machine.json("rollback", "nightly", "--yes")
+    assert (rolled["policies"][0]["applied_version"], rolled["policies"][0]["version"]) == (2, 3)
+    versions = machine.json("history", "nightly")
+    assert [one["version"] for one in versions] == [1, 2, 3]
+    assert versions[0]["digest"] == versions[2]["digest"]
+    assert versions[2]["reason"] == "rollback to version 1"
+    assert machine.run("history", "nightly", "--version", "1").stdout == SCHEDULED
+
+    gone = machine.run("destroy", "nightly", "--yes")
+    assert (gone.returncode, "- nightly  is removed" in gone.stdout) == (0, True)
+    [standing] = machine.json("status")
+    assert (standing["version"], standing["folder"], standing["parts"]) == (None, "not applied", [])
+    assert machine.run("audit", "verify").returncode == 0
+
+
+def test_a_freeze_stops_every_start_is_seen_everywhere_and_restores_what_was(machine: Machine, nightly: Path) -> None:
+    machine.fill(30)
+    slow = machine.policies / "slow.yaml"
+    slow.write_text(
+        SCHEDULED.replace("nightly", "slow").replace(
+            "{workflow: migrate}", "{workflow: migrate, batch: {files: 1}, concurrency: 1}"
+        )
+    )
+    machine.up(ORCHESTRATOR_LOCALHUB_OPTIONS="--file-delay 0.3")
+    machine.run("apply", "--yes")
+    started = machine.json("run", "slow", "--no-wait")["run_id"]
+    assert eventually(lambda: machine.json("runs", "show", started)["state"] == "running")
+    frozen = machine.json("freeze", "--reason", "a leak", "--label", "tier=cold", "--runs")
+    assert frozen["paused_runs"] == [started]
+    listed = machine.run("runs", "list")
+    assert "a leak" in listed.stderr
+    refused = machine.run("run", "nightly", "--wait")
+    assert (refused.returncode, "a leak" in refused.stderr) == (2, True)
+    assert machine.json("runs", "show", started)["state"] == "paused"
+    thawed = machine.json("thaw")
+    assert thawed[0]["resumed_runs"] == [started]
+    assert machine.run("runs", "list").stderr == ""
+    assert machine.json("runs", "show", started)["state"] in ("running", "succeeded")
+
+
+def test_backfill_makes_the_starts_of_the_past_with_their_own_time(machine: Machine, nightly: Path) -> None:
+    machine.fill(2)
+    machine.up()
+    machine.run("apply", "--yes")
+    looked = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--dry-run")
+    assert [one["at"] for one in looked] == [f"2026-11-{day:02}T22:00:00Z" for day in (2, 3, 4)]
+    made = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes")
+    assert [one["started"] for one in made] == [True] * 3
+    assert eventually(lambda: [one["state"] for one in machine.json("starts", "nightly")] == ["begun"] * 3, within=60)
+    starts = machine.json("starts", "nightly")
+    assert [one["scheduled"][:10] for one in reversed(starts)] == ["2026-11-02", "2026-11-03", "2026-11-04"]
+    again = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes")
+    assert len(again) == 3
+    assert len(machine.json("starts", "nightly")) == 3, "the same time is started once"
