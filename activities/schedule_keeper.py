@@ -63,6 +63,7 @@ class ScheduleKeeper:
                     # One that cannot be renewed must not stop the others; it is told, and tried again in minutes.
                     _log.exception("a schedule could not be renewed: %s", found.id)
                     running_out.append(f"{found.id}: {error}")
+                    await self._alarm(found, str(error), now)
                     until = None
                 if until is not None:
                     renewed.append(found.id)
@@ -74,6 +75,13 @@ class ScheduleKeeper:
         body = {"schedules": [found.id], "until": until.isoformat()}
         key = record_key(None, Event.SCHEDULES_RENEWED, found.id, until.isoformat())
         await self.audit.write(AuditRecord(event=Event.SCHEDULES_RENEWED, actor="engine", key=key, body=body))
+
+    async def _alarm(self, found: Found, error: str, now: datetime) -> None:
+        """Say once a day that a schedule is not renewed and when it ends."""
+        ends = None if found.until is None else found.until.isoformat()
+        body = {"schedules": [found.id], "ends": ends, "error": error}
+        key = record_key(None, Event.SCHEDULES_RUNNING_OUT, found.id, f"{now:%Y-%m-%d}")
+        await self.audit.write(AuditRecord(event=Event.SCHEDULES_RUNNING_OUT, actor="engine", key=key, body=body))
 
     async def _record_missed(self, found: Found, looked: datetime | None, now: datetime) -> int:
         start = found.start

@@ -54,6 +54,12 @@ async def examine(settings: Settings, *, embedded: bool, local_hub: bool) -> Asy
     yield await asyncio.to_thread(policies, settings)
     yield await asyncio.to_thread(audit, settings)
     yield await (embedded_temporal(settings) if embedded else temporal(settings))
+    if not embedded:
+        from orchestrator.schedule_health import schedules_go_on
+
+        going_on = await schedules_go_on(settings)
+        if going_on is not None:
+            yield going_on
     if local_hub:
         yield Finding("Hub", Health.OK, "a local Hub starts when one is needed (ORCHESTRATOR_HUB_URL is not set)")
         return

@@ -35,6 +35,7 @@ class Event(StrEnum):
     POLICY_APPLIED = "policy.applied"
     POLICY_REMOVED = "policy.removed"
     SCHEDULES_RENEWED = "schedules.renewed"
+    SCHEDULES_RUNNING_OUT = "schedules.running_out"
 
 
 _CLAIM = {
@@ -180,6 +181,11 @@ BODY: dict[Event, dict[str, str]] = {
         "policy": "name of the policy",
         "version": "number of the change",
         "reason": "why, in the actor's words",
+    },
+    Event.SCHEDULES_RUNNING_OUT: {
+        "schedules": "which ones could not be renewed",
+        "ends": "the last time that is known to the engine",
+        "error": "why",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
 }
