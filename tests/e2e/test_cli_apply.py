@@ -30,6 +30,10 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     for command in ("pause nightly", "rollback nightly", "history nightly", "destroy nightly --yes"):
         early = machine.run(*command.split())
         assert (early.returncode, "applied" in early.stderr) == (2, True), command
+    nightly.write_text(SCHEDULED + "tests: [{file: {path: /a/x.doc}, expect: {rule: media}}]\n")
+    failing = machine.run("apply", "--yes")
+    assert (failing.returncode, "nightly.yaml:9:" in failing.stderr) == (2, True)
+    nightly.write_text(SCHEDULED)
     asked = machine.run("apply")
     assert (asked.returncode, "add --yes" in asked.stderr) == (2, True)
     applied = machine.run("apply", "--yes", "--reason", "the first")
