@@ -34,6 +34,7 @@ def document(report: RunReport, jobs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "run_id": report.run,
         "policy": report.policy,
+        "version": report.version,
         "state": str(report.state),
         "plan": None
         if plan is None

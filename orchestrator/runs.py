@@ -79,8 +79,13 @@ async def start_run(
 ) -> str:
     """Start one execution of a policy now and give its name; raises RunError when it does not begin."""
     start = await ask_for_run(client, settings, policy, actor=actor, reason=reason, as_of=as_of, version=version)
-    if start.state is not StartState.BEGUN or start.run is None:
-        raise RunError(f"policy {policy.name} does not start: {start.why}; `orchestrator runs list` shows what runs")
+    return began(start, policy.name)
+
+
+def began(start: Start, policy: str) -> str:
+    """Give the run of a start, which may still wait for its turn; raises RunError when it does not begin."""
+    if start.state is StartState.SKIPPED or start.run is None:
+        raise RunError(f"policy {policy} does not start: {start.why}; `orchestrator runs list` shows what runs")
     return start.run
 
 
@@ -279,21 +284,34 @@ def _with_abrupt_end(status: RunStatus, described: WorkflowExecutionDescription)
     )
 
 
+async def until_begun(client: Client, settings: Settings, site: str, start: Start) -> Start:
+    """Wait for the turn of a start that is queued; it may be skipped in the end."""
+    while start.state is StartState.QUEUED:
+        await asyncio.sleep(1)
+        start = await _told(client, settings, site, start.key, within=60.0) or start
+    return start
+
+
 async def _answer(client: Client, settings: Settings, wish: Wish, within: float) -> Start:
-    desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, wish.site))
     deadline, pause = time.monotonic() + within, 0.02
     while (left := deadline - time.monotonic()) > 0:
-        try:
-            start = await desk.query(RunDesk.about, wish.key, rpc_timeout=timedelta(seconds=max(left, 0.1)))
-        except RPCError as error:
-            if error.status not in _NOBODY_ANSWERS:
-                raise
-        else:
-            if start is not None:
-                return start
+        start = await _told(client, settings, wish.site, wish.key, within=max(left, 0.1))
+        if start is not None:
+            return start
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.5)
     return Start(key=wish.key, state=StartState.QUEUED, run=wish.request.run, why="no worker has answered yet")
+
+
+async def _told(client: Client, settings: Settings, site: str, key: str, *, within: float) -> Start | None:
+    """Ask a desk about a start; None while it has not decided, or when no worker answers."""
+    desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, site))
+    try:
+        return await desk.query(RunDesk.about, key, rpc_timeout=timedelta(seconds=within))
+    except RPCError as error:
+        if error.status not in _NOBODY_ANSWERS:
+            raise
+        return None
 
 
 _NOBODY_ANSWERS = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)

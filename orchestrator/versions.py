@@ -9,8 +9,9 @@ from hashlib import sha256
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord, Stored
-from activities.storage import Exists, Missing, Storage
+from activities.storage import Exists, Missing, Storage, open_storage
 from orchestrator.catalog import LoadedPolicy, load_policy
+from orchestrator.settings import Settings
 from workflows.policy import Policy
 
 _PAGE = 1000
@@ -125,6 +126,16 @@ class Versions:
                 changes += page
                 after = page[-1].seq
         yield from map(_version, sorted(changes, key=lambda record: record.seq))
+
+
+def applied_version(settings: Settings, policy: Policy) -> int | None:
+    """Give the number under which exactly this policy is applied; None when it is not."""
+    log = AuditLog(settings.audit.get_secret_value())
+    try:
+        applied = Versions(log, open_storage(settings.storage)).newest(policy.name) if log.is_there() else None
+    finally:
+        log.close()
+    return applied.number if applied is not None and applied.digest == policy.digest else None
 
 
 def _key(policy: str, number: int) -> str:

@@ -206,6 +206,7 @@ class RunReport(Payload):
 
     run: str
     policy: str
+    version: int | None = None
     state: RunState
     plan: Plan | None = None
     inventory_problems: int = 0

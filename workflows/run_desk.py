@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
@@ -57,7 +57,7 @@ class RunDesk:
                 workflow.continue_as_new(self._state())
             self._look = False
             while self._arrived:
-                await self._hear(self._arrived[0])
+                await self._hear_safely(self._arrived[0])
                 self._arrived.pop(0)
             await self._begin_in_turn()
 
@@ -82,6 +82,16 @@ class RunDesk:
         return DeskStatus(site=self._site, open=tuple(self._open.values()), waiting=tuple(in_turn(self._waiting)))
 
     # Deciding.
+
+    async def _hear_safely(self, wish: Wish) -> None:
+        """Let no wish that can never be recorded or begun end the desk for all others."""
+        try:
+            await self._hear(wish)
+        except (ActivityError, WorkflowAlreadyStartedError) as error:
+            workflow.logger.exception("a wish could not be met", extra={"key": wish.key})
+            self._remember(
+                Start(key=wish.key, state=StartState.SKIPPED, why=f"it cannot be met: {error.__cause__ or error}")
+            )
 
     async def _hear(self, wish: Wish) -> None:
         heard = await workflow.execute_local_activity_method(
@@ -194,8 +204,11 @@ class RunDesk:
             ),
             **AT_ONCE,
         )
-        self._answers.pop(wish.key, None)
-        self._answers[wish.key] = Start(key=wish.key, state=state, run=run, why=why)
+        self._remember(Start(key=wish.key, state=state, run=run or wish.request.run or None, why=why))
+
+    def _remember(self, start: Start) -> None:
+        self._answers.pop(start.key, None)
+        self._answers[start.key] = start
         while len(self._answers) > MOST_REMEMBERED:
             del self._answers[next(iter(self._answers))]
 

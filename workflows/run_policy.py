@@ -248,6 +248,7 @@ class RunPolicy:
         report = RunReport(
             run=self._request.run,
             policy=self._policy.name,
+            version=self._request.version,
             state=self._state,
             plan=self._plan,
             inventory_problems=self._problems,
@@ -513,6 +514,7 @@ class RunPolicy:
             "reason": self._request.reason,
             "policy": self._policy.name,
             "policy_digest": self._policy.digest,
+            "version": self._request.version,
             "site": self._policy.one_site,
         }
 

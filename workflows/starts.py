@@ -57,7 +57,7 @@ class StartState(StrEnum):
 
 
 class Start(Payload):
-    """What became of a wish, and why; `run` is missing until it has begun."""
+    """What became of a wish, and why; `run` is missing until it has begun, unless the wish named it."""
 
     key: str
     state: StartState

@@ -61,6 +61,7 @@ BODY: dict[Event, dict[str, str]] = {
     Event.RUN_STARTED: {
         "policy": "name of the policy",
         "policy_digest": "SHA-256 of the policy's canonical form",
+        "version": "number of the applied version, null when it was not applied",
         "site": "site of the Hub",
         "reason": "why it started, in words, with the measured numbers when something measured them",
     },
@@ -138,6 +139,7 @@ BODY: dict[Event, dict[str, str]] = {
     },
     Event.RUN_ENDED: {
         "policy": "name of the policy",
+        "version": "number of the applied version, null when it was not applied",
         "state": "how the run ended",
         "outcomes": "outcome -> number of files",
         "outcomes_digest": "SHA-256 of the list of every file's outcome",

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
     from workflows.run import RunReport
+    from workflows.starts import Start
 
 _SILENCE = 120.0
+_LOOK = 2.0
 
 
 def run(
@@ -45,22 +47,39 @@ def run(
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     settings = load_settings()
-    policy, moment = narrowed(read_policy(settings, policy_name), site), read_time(as_of)
+    whole, moment = read_policy(settings, policy_name), read_time(as_of)
+    policy = narrowed(whole, site)
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
     needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
 
-    async def begin(stack: Stack) -> tuple["Client", str]:
-        from orchestrator.runs import start_run
+    async def begin(stack: Stack) -> tuple["Client", "Start"]:
+        from orchestrator.runs import ANSWERED_WITHIN, ask_for_run
         from orchestrator.temporal import connect
+        from orchestrator.versions import applied_version
 
         client = await connect(stack.settings)
-        name = await start_run(client, stack.settings, policy, actor=show.actor(), reason=reason, as_of=moment)
-        return client, name
+        start = await ask_for_run(
+            client,
+            stack.settings,
+            policy,
+            actor=show.actor(),
+            reason=reason,
+            as_of=moment,
+            version=applied_version(stack.settings, whole),
+            within=ANSWERED_WITHIN if WORKER in needs else _LOOK,
+        )
+        return client, start
 
     async def begin_and_stay(stack: Stack) -> "RunReport | None":
-        client, name = await begin(stack)
+        from orchestrator.runs import began, until_begun
+
+        client, start = await begin(stack)
         stays = WORKER in stack.owned if wait is None else wait
+        if stays and start.state == "queued":
+            show.note(f"it waits for its turn: {start.why}")
+            start = await until_begun(client, stack.settings, policy.one_site, start)
+        name = began(start, policy.name)
         if not stays:
             _tell_name(name, as_json=as_json, works=WORKER in needs)
             return None
@@ -160,7 +179,7 @@ def print_report(report: "RunReport", unknown: str | None = None) -> None:
         show.say(unknown, style="yellow")
     if plan is not None and not plan.files:
         show.say("No file was selected: there was nothing to do.", style="yellow")
-    lines: dict[str, str] = {}
+    lines: dict[str, str] = {} if report.version is None else {"Version": str(report.version)}
     if plan is not None:
         batches = show.counted(plan.batches, "batch", "batches")
         lines["Plan"] = f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, {batches}"

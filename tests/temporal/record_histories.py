@@ -5,12 +5,26 @@ import asyncio
 import pytest
 from temporalio.client import Client
 
-from orchestrator.runs import cancel, decide, pause, resume, run_progress, run_report, start_run
+from orchestrator.catalog import read_policy
+from orchestrator.engine import open_engine
+from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, start_run
 from orchestrator.settings import Settings
+from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy
 from tests.temporal.test_replay import HISTORIES, STORIES
+from workflows.ids import desk_id, keeper_id
+from workflows.keep_schedules import KeepSchedules
+from workflows.run_desk import RunDesk
 
+SCHEDULED = """
+version: 1
+name: recorded
+site: london
+triggers: [schedule: {{cron: "0 3 1 1 *", overlap: {overlap}}}]
+select: {{from: {{space: projects}}}}
+run: {{workflow: migrate, batch: {{files: 5}}, concurrency: 1}}
+"""
 GUARDS = {"refused": "{max_files: 29}", "unusual": "{unusual: {factor: 2}, on_exceed: truncate}"}
 APPROVAL = {
     "approved": "{required: always}",
@@ -50,6 +64,40 @@ async def test_a_story_is_recorded(story: str, client: Client, settings: Setting
     await _write(client, run, f"run-policy-{story}")
     for segment in sorted(segments)[:1]:
         await _write(client, segment, f"run-batches-{story}")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_schedule_and_its_desk_are_recorded(client: Client, settings: Settings, hub: LocalHub) -> None:
+    """A schedule fires while a run is open, starts wait, are skipped and cancel it; the keeper looks twice."""
+    hub.fill(10)
+    hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 0.3}})
+    text = SCHEDULED.format(overlap="queue_one")
+    catalog = {"recorded": read_policy(text.encode(), "recorded.yaml")}
+    async with open_engine(settings) as engine:
+        difference = await engine.applying.difference(catalog)
+        await engine.applying.apply(difference, catalog, actor="ann", reason="a recording")
+        wanted = engine.schedules.wanted(catalog["recorded"].policy, 1)
+        schedule = client.get_schedule_handle(wanted[0].id)
+        policy = catalog["recorded"].policy
+        first = await start_run(client, settings, policy, actor="ann", reason="a recording")
+        await schedule.trigger()
+        with pytest.raises(RunError):
+            await start_run(client, settings, policy, actor="bob", reason="again")
+        keeper = client.get_workflow_handle_for(KeepSchedules.run, keeper_id(settings.task_queue))
+        await keeper.signal(KeepSchedules.look)
+        hub.faults()
+        await run_report(client, first)
+        desk = client.get_workflow_handle_for(RunDesk.run, desk_id(settings.task_queue, "london"))
+        async with asyncio.timeout(60):
+            begun = 0
+            while begun < 2 or (await desk.query(RunDesk.status)).open:
+                begun = len(start_records(settings, policy="recorded", state="begun", limit=9))
+                await asyncio.sleep(0.1)
+        await _write(client, desk.id, "run-desk")
+        await _write(client, keeper.id, "keep-schedules")
+        async for fired in client.list_workflows("WorkflowType = 'Fire'"):
+            if fired.id.startswith(settings.task_queue):
+                await _write(client, fired.id, "fire")
 
 
 async def _write(client: Client, workflow: str, name: str) -> None:
