@@ -10,10 +10,10 @@ A root that the Hub discovers by itself is held with everything below it.
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,6 +25,10 @@ LEASE = timedelta(minutes=10)
 """How long a claim counts without a word from its worker; then the Hub is asked whether a job has the files."""
 
 _KEYS_A_QUERY = 2000
+
+T = TypeVar("T")
+Change = Callable[[Connection], T]
+"""A change to the claims, made inside a transaction that no other writer overlaps."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,17 @@ class Claims:
         `trees` claims everything below the paths as well; `job` is one of the Hub that shall run again. A batch that
         claims again gets its own paths back; within a run a path goes to the batch that asks last.
         """
+        return self.together([self.taking(place, site, wanted, trees=trees, job=job)])[0]
+
+    def taking(
+        self, place: Place, site: str, wanted: Sequence[str], *, trees: bool = False, job: int | None = None
+    ) -> Change[tuple[Hold, dict[str, Holder]]]:
+        """Prepare to `take`, for doing it `together` with other changes."""
         hold = Hold(place, secrets.token_hex(8))
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
-        with self._database.writing() as connection:
+
+        def change(connection: Connection) -> tuple[Hold, dict[str, Holder]]:
             now = _now_us(connection)
             holder = self._enter(connection, hold, site, job, now)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
@@ -96,7 +107,14 @@ class Claims:
             _insert(connection, paths, [{"key": key, "holder": holder, "tree": trees} for key in free])
             inside = {folder for key in free for folder in above[key]}
             _insert(connection, folders, [{"key": key, "holder": holder} for key in inside])
-        return hold, {path: held[key] for path, key in keys.items() if key in held}
+            return hold, {path: held[key] for path, key in keys.items() if key in held}
+
+        return change
+
+    def together(self, changes: Sequence[Change[T]]) -> list[T]:
+        """Make changes one after the other in one commit: all of them, or none."""
+        with self._database.writing() as connection:
+            return [change(connection) for change in changes]
 
     def still_has(self, hold: Hold) -> bool:
         """Tell whether an attempt's claim is its own, and counts for long enough to send the files."""
@@ -114,8 +132,11 @@ class Claims:
 
     def release(self, place: Place) -> None:
         """Give back everything that a batch holds; nothing to do when it holds nothing."""
-        with self._database.writing() as connection:
-            _drop(connection, holders.c.place == str(place))
+        self.together([self.releasing(place)])
+
+    def releasing(self, place: Place) -> Change[None]:
+        """Prepare to `release`, for doing it `together` with other changes."""
+        return lambda connection: _drop(connection, holders.c.place == str(place))
 
     def drop(self, holder: Holder) -> None:
         """Take the files away from a holder whose lease has lapsed, unless it was renewed meanwhile."""

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Claims, Hold, Holder, Place, is_covered
+from activities.claims import LEASE, Change, Claims, Hold, Holder, Place, is_covered
 from activities.errors import NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 RENEW_EVERY = LEASE / 5
 """So many renewals may fail, one after the other, before a claim lapses."""
 
+_MOST_A_COMMIT = 50
+
 
 class Keeper:
     """The claims as the activities of one worker use them; one renewal serves all batches in hand."""
@@ -41,7 +43,8 @@ class Keeper:
         self._audit = audit
         self._claims = claims
         self._every = every
-        self._turn = asyncio.Lock()
+        self._waiting: list[tuple[Change[Any], asyncio.Future[Any]]] = []
+        self._writing: asyncio.Task[None] | None = None
         self._in_hand: Counter[Place] = Counter()
         self._jobs: dict[Place, int] = {}
         self._renewing: asyncio.Task[None] | None = None
@@ -54,12 +57,13 @@ class Keeper:
         Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
-            hold, others = await self._one(self._claims.take, place, site, batch.paths, trees=trees, job=job)
+            taking = await asyncio.to_thread(self._claims.taking, place, site, batch.paths, trees=trees, job=job)
+            hold, others = await self._change(taking)
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break
             for holder in lapsed.values():
-                await self._one(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
+                await self._call(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
         return hold, [
             FileException(ordinal, "skipped", "in_other_run", f"run {others[path].place.run} holds it")
             for ordinal, path in zip(batch.ordinals, batch.paths, strict=True)
@@ -68,11 +72,11 @@ class Keeper:
 
     async def still_has(self, hold: Hold) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
-        return await self._one(self._claims.still_has, hold)
+        return await self._call(self._claims.still_has, hold)
 
     async def release(self, place: Place) -> None:
         """Give the files of a batch back."""
-        await self._one(self._claims.release, place)
+        await self._change(self._claims.releasing(place))
 
     @asynccontextmanager
     async def keeping(self, place: Place, job: int | None = None) -> AsyncIterator[None]:
@@ -94,19 +98,42 @@ class Keeper:
         while self._in_hand:
             await asyncio.sleep(self._every.total_seconds())
             try:
-                await self._one(self._claims.renew, {place: self._jobs.get(place) for place in self._in_hand})
+                await self._call(self._claims.renew, {place: self._jobs.get(place) for place in self._in_hand})
             except (AuditError, ApplicationError) as error:
                 _log.warning("claims could not be renewed: %s", error)
             except Exception:  # whatever it is, nobody else would go on renewing
                 _log.exception("renewing claims failed")
 
-    async def _one(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the database from a thread, one caller at a time: its writers wait in line here, not by trying again."""
-        async with self._turn:
-            try:
-                return await asyncio.to_thread(call, *args, **kwargs)
-            except WrongDatabase as error:
-                raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+    async def _change(self, change: Change[T]) -> T:
+        """Change the claims; the changes that arrive while a commit is under way share the next one."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, answer))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_waiting())
+        return await answer
+
+    async def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_MOST_A_COMMIT], self._waiting[_MOST_A_COMMIT:]
+                try:
+                    answers = await self._call(self._claims.together, [change for change, _ in group])
+                except Exception as error:  # handed to every waiter, none is left hanging
+                    for _, answer in group:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    continue
+                for (_, answer), found in zip(group, answers, strict=True):
+                    if not answer.done():
+                        answer.set_result(found)
+        finally:
+            self._writing = None
+
+    async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.to_thread(call, *args, **kwargs)
+        except WrongDatabase as error:
+            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
 
     # What the Hub says about a claim that has lapsed.
 

@@ -120,26 +120,32 @@ class Submits:
         What an earlier attempt decided, it may have sent: that set of paths is looked for first.
         """
         decision = await self._decided_before(request)
-        in_doubt = decision is not None
+        in_doubt = again = decision is not None
         while True:
-            decision = decision or await self._decide(request, batch, stopping, waits_for)
+            decision = decision or await self._decide(request, batch, stopping, waits_for, again=again)
             if decision is None or len(decision.skips) == len(batch.paths):
                 return decision, None
             try:
                 return decision, await self._send(request, batch, decision, stopping, waits_for, in_doubt=in_doubt)
             except Outdated:
-                decision, in_doubt = None, False
+                decision, in_doubt, again = None, False, True
 
     async def _decided_before(self, request: SubmitBatch) -> Decision | None:
         if not request.seek_only and activity.info().attempt == 1:
             return None
         skips = await asyncio.to_thread(read_skips, self.storage, *_key(request))
         if skips is None and not request.order.compare:
-            return Decision([])  # a worker of an earlier version wrote nothing down when it compared nothing
+            return Decision([])  # nothing is written down where nothing is compared or left out
         return None if skips is None else Decision(skips)
 
     async def _decide(
-        self, request: SubmitBatch, batch: Batch, stopping: Stopping, waits_for: list[str | None]
+        self,
+        request: SubmitBatch,
+        batch: Batch,
+        stopping: Stopping,
+        waits_for: list[str | None],
+        *,
+        again: bool,
     ) -> Decision | None:
         """Claim the files and look at them, then write down what is left out, before anything is sent.
 
@@ -164,7 +170,9 @@ class Submits:
                 continue
             waits_for[0] = None
             decision = Decision(sorted([*lost, *found]), hold, began)
-            await asyncio.to_thread(write_skips, self.storage, *_key(request), decision.skips)
+            if decision.skips or order.compare or again:
+                # Nothing written says the same as nothing left out, for a batch that is not compared.
+                await asyncio.to_thread(write_skips, self.storage, *_key(request), decision.skips)
             await self._record_skips(request, decision.skips)
             return decision
         return None

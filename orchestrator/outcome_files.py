@@ -13,8 +13,9 @@ from workflows.policy import FailedReason
 
 __all__ = ["COLUMNS", "OUTCOMES", "REASONS", "NoOutcomes", "count_files", "read_files", "reasons_of"]
 
+_SKIPPED = ("changed", "already_done", "busy", "in_other_run", "unknown_attribute")
 #: Why files are skipped, then why they fail.
-REASONS: Final[tuple[str, ...]] = ("changed", "already_done", "busy", *get_args(FailedReason))
+REASONS: Final[tuple[str, ...]] = (*_SKIPPED, *get_args(FailedReason))
 COLUMNS = ("ordinal", "path", "size", "rule", "outcome", "reason", "message", "round", "job")
 
 

@@ -22,6 +22,7 @@ from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
 from activities.preflight import Preflight
+from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
 from activities.starting import Starts
@@ -111,6 +112,7 @@ def _activities(
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,
+        Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,
         starts.hear_wish,
         starts.look_for_room,

@@ -39,6 +39,7 @@ class Phase(StrEnum):
     PLAN = "plan"
     APPROVAL = "approval"
     WORK = "work"
+    VERIFY = "verify"
     REPORT = "report"
     OVER = "over"
 

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
     from activities.plan_checks import FitRequest, PlanChecks, UsualRequest
     from activities.preflight import Preflight, PreflightRequest
+    from activities.reconciling import ReconcileRequest, Reconciliation
     from activities.selection import PlanRequest, Plans
     from workflows.agreement import approval_reason, approves_itself, objection
     from workflows.control import caps, excess, ladder_wait, stale
@@ -41,6 +42,8 @@ with workflow.unsafe.imports_passed_through():
 Value = TypeVar("Value")
 FINAL_PHASES = (Phase.REPORT, Phase.OVER)
 NOTHING_BEGAN = (RunState.REFUSED, RunState.EXPIRED)
+LAST_LOOK = "last look"
+"""The patch with which a run that verifies asks once more, after its last round, where the files are."""
 
 
 class Stopped(Exception):
@@ -102,6 +105,7 @@ class RunPolicy:
             if self._request.so_far is None:
                 await self._prepare()
             await self._work_in_rounds()
+            await self._look_where_the_files_are()
         except Stopped:
             pass
         except Refused as refusal:
@@ -218,6 +222,16 @@ class RunPolicy:
                 RoundRecord(number=failed.round, manifest=failed.manifest, files=failed.files, batches=failed.batches)
             )
 
+    async def _look_where_the_files_are(self) -> None:
+        run = self._policy.run
+        if run.verify != "status" or not self._segments.jobs or not workflow.patched(LAST_LOOK):
+            return
+        self._phase = Phase.VERIFY
+        request = ReconcileRequest(
+            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, rounds=self._rounds_so_far()
+        )
+        await self._unless_stopped(workflow.start_activity_method(Reconciliation.reconcile, request, **LONG_READ))
+
     async def _account_for_every_file(self) -> None:
         self._phase = Phase.REPORT
         if self._plan is None or self._state in NOTHING_BEGAN:
@@ -225,7 +239,7 @@ class RunPolicy:
         request = CloseRequest(
             run=self._request.run,
             plan=self._plan.manifest,
-            rounds=tuple((record.number, record.manifest, record.batches) for record in self._rounds),
+            rounds=self._rounds_so_far(),
             unreached=self._unreached(),
         )
         try:
@@ -492,6 +506,9 @@ class RunPolicy:
     def _the_plan(self) -> Plan:
         assert self._plan is not None
         return self._plan
+
+    def _rounds_so_far(self) -> tuple[tuple[int, str, int], ...]:
+        return tuple((record.number, record.manifest, record.batches) for record in self._rounds)
 
     def _as_of_us(self) -> int:
         asked = self._request.as_of_us

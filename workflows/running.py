@@ -124,8 +124,8 @@ class Run(Payload):
     )
     verify: Literal["none", "status", "after_last_stage"] = Field(
         "none",
-        description="After a job: trust its answer (none), or ask the Hub where each file is now (status); "
-        "after_last_stage asks once, at the end of a campaign.",
+        description="Trust a job's answer (none), or ask the Hub where each file is, after its job and when the run "
+        "ends (status); after_last_stage asks once, at the end of a campaign.",
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ class Event(StrEnum):
     RUN_REFUSED = "run.refused"
     ROUND_STARTED = "round.started"
     FILES_SKIPPED = "files.skipped"
+    FILES_VERIFIED = "files.verified"
     JOB_SUBMITTED = "job.submitted"
     JOB_ADOPTED = "job.adopted"
     JOB_CANCELLED = "job.cancelled"
@@ -107,7 +108,11 @@ BODY: dict[Event, dict[str, str]] = {
     Event.FILES_SKIPPED: {
         "round": "number of the round",
         "batch": "number of the batch",
-        "reasons": "reason -> number of files that the re-check left out",
+        "reasons": "reason -> number of files that were not sent",
+    },
+    Event.FILES_VERIFIED: {
+        "looked": "files that were done, for which the Hub was asked where they are at the end of the run",
+        "misplaced": "how many of them are not where the hub workflow puts files",
     },
     Event.JOB_SUBMITTED: _CLAIM,
     Event.JOB_ADOPTED: _CLAIM,

@@ -19,6 +19,7 @@ _PHASE = {
     "inventory": "reading the namespace",
     "plan": "making the plan",
     "work": "working",
+    "verify": "asking the Hub where the files are",
     "report": "closing the account",
     "over": "over",
 }
