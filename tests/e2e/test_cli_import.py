@@ -131,7 +131,7 @@ async def test_the_plan_of_an_imported_policy_takes_what_the_hubs_conditions_tak
     assert ended.returncode == 0, ended.stderr
     checked = machine.run("check", str(machine.policies / "imported"))
     assert checked.returncode == 0, checked.stdout
-    policies = load_catalog(machine.policies / "imported")
+    policies = {name: one.policy for name, one in load_catalog(machine.policies / "imported").items()}
     settings = load_settings(state_dir=machine.state, hub_url=hub.url, hub_key_file=hub.state / "admin.key")
     files = facts(hub.projects, as_of)
     counts = []
