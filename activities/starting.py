@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -41,6 +41,12 @@ class RunEnd(Payload):
     """How a run ended."""
 
     state: RunState
+
+
+class Ended(Payload):
+    """Runs by their names: asked which of them have ended, answered with those."""
+
+    runs: tuple[str, ...]
 
 
 class Cancel(Payload):
@@ -97,6 +103,21 @@ class Starts:
                 if error.status is RPCStatusCode.NOT_FOUND:  # Temporal has forgotten it: it ended long ago.
                     return RunEnd(state=RunState.FAILED)
                 raise
+
+    @activity.defn
+    async def ended_ones(self, asked: Ended) -> Ended:
+        """Give those of the runs that are over."""
+        over = await asyncio.gather(*(self._is_over(run) for run in asked.runs))
+        return Ended(runs=tuple(run for run, is_over in zip(asked.runs, over, strict=True) if is_over))
+
+    async def _is_over(self, run: str) -> bool:
+        try:
+            described = await self.client.get_workflow_handle(run).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return True
+            raise
+        return described.status is not WorkflowExecutionStatus.RUNNING
 
     @activity.defn
     async def cancel_run(self, cancel: Cancel) -> None:

@@ -117,6 +117,7 @@ def _activities(
         starts.hear_wish,
         starts.look_for_room,
         starts.follow_run,
+        starts.ended_ones,
         starts.cancel_run,
         starts.hand_in,
         ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,

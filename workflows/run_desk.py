@@ -1,6 +1,7 @@
 """The desk of a site: hears who wants a policy to run, and begins runs, each in its turn and each once."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -9,7 +10,7 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
-    from activities.starting import Cancel, RunEnd, Starts, Told, start_key
+    from activities.starting import Cancel, Ended, RunEnd, Starts, Told, start_key
     from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, RUN
     from workflows.run import Person, RunState
     from workflows.run_policy import RunPolicy
@@ -24,6 +25,9 @@ with workflow.unsafe.imports_passed_through():
         Wish,
     )
     from workflows.turns import in_turn, may_begin, may_wait, turn_of
+
+HEARD_WITHIN = timedelta(seconds=10)
+"""How long the end of a run takes to reach its desk, a lost worker left aside."""
 
 EVENTS = {
     StartState.BEGUN: Event.START_BEGUN,
@@ -99,6 +103,7 @@ class RunDesk:
         )
         if not heard.first:
             return
+        await self._forget_ended(wish.policy)
         turn = turn_of(wish, tuple(self._open.values()), self._waiting)
         for waits in turn.drop:
             self._waiting.remove(waits)
@@ -165,6 +170,16 @@ class RunDesk:
         await self._answer(wish, StartState.BEGUN, run=run, waited_s=round(waited.total_seconds(), 3))
 
     # Following.
+
+    async def _forget_ended(self, policy: str) -> None:
+        """Wait until this desk has heard, too, of runs of a policy that have just ended: nothing stands behind them."""
+        open_ones = tuple(run.run for run in self._open.values() if run.policy == policy)
+        if not open_ones:
+            return
+        asked = Ended(runs=open_ones)
+        ended = (await workflow.execute_local_activity_method(Starts.ended_ones, asked, **AT_ONCE)).runs
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: not any(run in self._open for run in ended), timeout=HEARD_WITHIN)
 
     def _follow(self, run: OpenRun) -> None:
         self._followed[run.run] = asyncio.create_task(self._until_its_end(run))

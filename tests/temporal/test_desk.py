@@ -179,3 +179,14 @@ async def test_a_desk_knows_its_runs_and_its_queue_after_its_worker_died(
         second = await begun(client, settings, "second")
         await run_report(client, str(second.run))
     assert second.run != first.run
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_that_has_just_ended_stands_in_nobodys_way(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(1)
+    policy = a_policy()
+    for _ in range(5):
+        run = await start_run(client, settings, policy, actor="ann", reason="a test")
+        await run_report(client, run)
