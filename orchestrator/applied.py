@@ -1,6 +1,6 @@
 """What the engine keeps for applied policies: kinds of things, each asked and changed in the same way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -114,11 +114,6 @@ async def keeper(client: Client, task_queue: str) -> WorkflowHandle[KeepSchedule
         task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
-
-
-def kinds(client: Client, task_queue: str) -> Sequence[Kind]:
-    """Give every kind of thing that policies want."""
-    return (Schedules(client, task_queue),)
 
 
 def _text(start: ScheduledStart) -> str:

@@ -9,8 +9,9 @@ from temporalio.client import Client
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
 from activities.storage import open_storage
-from orchestrator.applied import Schedules, kinds
+from orchestrator.applied import Schedules
 from orchestrator.applying import Applying
+from orchestrator.kinds import kinds
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
 from orchestrator.versions import Versions
@@ -35,8 +36,9 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     client = await connect(settings)
     log = AuditLog(settings.audit.get_secret_value())
     try:
-        versions = Versions(log, open_storage(settings.storage))
-        every = kinds(client, settings.task_queue)
+        storage = open_storage(settings.storage)
+        versions = Versions(log, storage)
+        every = kinds(client, settings.task_queue, storage)
         yield Engine(
             settings=settings,
             client=client,

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from orchestrator.settings import Settings
@@ -223,7 +223,21 @@ def application(settings: Settings) -> Starlette:
         answer = {"status": "fail" if reasons else "ok", "checks": checks, "reasons": reasons}
         return JSONResponse(answer, 503 if reasons else 200)
 
-    return Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready)])
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+    from orchestrator.web.events import EventsDoor
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            Route("/metrics", metrics),
+            Route("/events", EventsDoor(settings).post, methods=["POST"]),
+        ]
+    )
 
 
 async def _one(finding: Awaitable[Finding]) -> list[Finding]:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy import make_url
 
 PREFIX = "ORCHESTRATOR_"
-SECRETS = ("hub_key", "hub_password", "audit_url")
+SECRETS = ("hub_key", "hub_password", "audit_url", "event_secrets")
 
 
 class SettingsError(ValueError):
@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     store_url: str | None = Field(None, description="Inventories, plans, outcomes: a folder or s3://, gs://, az://")
     audit_url: SecretStr | None = Field(None, description="The audit's database: sqlite:///file or postgresql://...")
     audit_url_file: Path | None = Field(None, description="File that holds the address of the audit's database")
+    event_secrets: SecretStr | None = Field(None, description="Secrets that sign events, whsec_..., newest first")
+    event_secrets_file: Path | None = Field(None, description="File that holds those secrets, one a line")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
 
     temporal_address: str | None = Field(

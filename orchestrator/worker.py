@@ -13,8 +13,10 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.audit import Audit, AuditLog
 from activities.claims import Claims
+from activities.events import Events
 from activities.holds import Holds
 from activities.hub.client import Hub
+from activities.hub_events import HubEvents
 from activities.inventory import Inventories
 from activities.jobs import Jobs
 from activities.keeper import Keeper
@@ -33,11 +35,12 @@ from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
+from workflows.route_event import RouteEvents
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
 
-WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, Fire, KeepSchedules)
+WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, RouteEvents, Fire, KeepSchedules)
 
 
 class Limits(TypedDict):
@@ -100,6 +103,7 @@ def _activities(
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
+    events = Events(client, audit, storage, settings.task_queue)
     starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
     return [
         audit.record,
@@ -120,5 +124,9 @@ def _activities(
         starts.ended_ones,
         starts.cancel_run,
         starts.hand_in,
+        events.hear_events,
+        events.hand_over,
+        events.tell_run_ended,
+        HubEvents(hub, client, settings.task_queue).follow_hub,
         ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
     ]

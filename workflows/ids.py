@@ -11,6 +11,11 @@ def keeper_id(queue: str) -> str:
     return f"{queue}/keeper"
 
 
+def router_id(queue: str) -> str:
+    """Name the router of the events."""
+    return f"{queue}/router"
+
+
 def schedules_prefix(queue: str) -> str:
     """Begin the id of every Schedule of ours: nothing else is looked into or touched."""
     return f"{queue}/schedule/"

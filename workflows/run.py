@@ -150,6 +150,15 @@ class Flight(Payload):
     since: datetime
 
 
+class EndedRun(Payload):
+    """That a run ended, and how: what `after:` chains begin with."""
+
+    run: str
+    policy: str
+    site: str
+    state: RunState
+
+
 class Draining(Payload):
     """A segment has nothing left to begin; so many of its batches are still in flight."""
 

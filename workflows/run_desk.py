@@ -10,9 +10,10 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
+    from activities.events import Events
     from activities.starting import Cancel, Ended, RunEnd, Starts, Told, start_key
-    from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, RUN
-    from workflows.run import Person, RunState
+    from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, RECORD, RUN
+    from workflows.run import EndedRun, Person, RunState
     from workflows.run_policy import RunPolicy
     from workflows.starts import (
         MOST_REMEMBERED,
@@ -187,7 +188,8 @@ class RunDesk:
     async def _until_its_end(self, run: OpenRun) -> None:
         try:
             end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run.run, **FOLLOW)
-            workflow.logger.info("a run ended", extra={"run": run.run, "state": str(end.state)})
+            ended = EndedRun(run=run.run, policy=run.policy, site=self._site, state=end.state)
+            await workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD)
         except ActivityError:
             # Nobody can say how it ended; its place is free all the same, the claims keep its files apart.
             workflow.logger.exception("a run could not be followed")

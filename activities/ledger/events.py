@@ -35,6 +35,7 @@ class Event(StrEnum):
     HOLD_LIFTED = "hold.lifted"
     POLICY_APPLIED = "policy.applied"
     POLICY_REMOVED = "policy.removed"
+    EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
 
@@ -193,6 +194,17 @@ BODY: dict[Event, dict[str, str]] = {
         "schedules": "which ones could not be renewed",
         "ends": "the last time that is known to the engine",
         "error": "why",
+    },
+    Event.EVENT_RECEIVED: {
+        "id": "the event's id, which its source gave it",
+        "source": "who told of it",
+        "type": "what kind of event",
+        "subject": "what it is about, null when it does not say",
+        "time": "when it happened by its sender's clock, null when it does not say",
+        "attributes": "its further attributes",
+        "data": "what it says",
+        "matched": "policy and trigger of each route that wants it; none: it started nothing",
+        "token": "tells this telling from another of the same event",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
 }

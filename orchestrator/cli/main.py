@@ -16,6 +16,7 @@ from orchestrator.cli.backfill import backfill
 from orchestrator.cli.check import check
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.endings import Ending, told
+from orchestrator.cli.events import app as events
 from orchestrator.cli.explain import explain
 from orchestrator.cli.holds import banner, freeze, pause, resume, thaw
 from orchestrator.cli.import_ import app as import_
@@ -132,6 +133,7 @@ app.command(rich_help_panel=APPLIED)(freeze)
 app.command(rich_help_panel=APPLIED)(thaw)
 app.command(rich_help_panel=APPLIED)(starts)
 app.command(rich_help_panel=APPLIED)(backfill)
+app.add_typer(events, rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

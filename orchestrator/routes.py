@@ -1,0 +1,95 @@
+"""The routes of applied policies: what the router keeps for `event:` and `after:` triggers."""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from hashlib import sha256
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.events import policy_place
+from activities.storage import Exists, Storage
+from orchestrator.applied import There, Wanted
+from workflows.bursts import RouterState, RouterStatus
+from workflows.ids import router_id
+from workflows.policy import Policy
+from workflows.route_event import RouteEvents
+from workflows.routes import PolicyRoutes, routes_of
+
+ANSWERS_WITHIN = timedelta(seconds=20)
+
+
+class Routes:
+    """One table of routes for each policy that events start."""
+
+    name = "route"
+
+    def __init__(self, client: Client, task_queue: str, storage: Storage) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._storage = storage
+
+    def wanted(self, policy: Policy, version: int) -> list[Wanted]:
+        """Give the routes of a policy, all of them as one thing."""
+        routes = routes_of(policy)
+        if not routes:
+            return []
+        table = PolicyRoutes(
+            policy=policy.name, version=version, digest=policy.digest, sites=policy.all_sites, routes=routes
+        )
+        return [Wanted(self.name, policy.name, policy.name, _digest(table), _text(table), (table, policy))]
+
+    async def there(self, known: Iterable[str] = ()) -> list[There]:
+        """Give the routes that the router keeps."""
+        status = await router_status(self._client, self._task_queue)
+        return [There(self.name, one.policy, one.policy, _digest(one), _text(one)) for one in status.tables]
+
+    async def put(self, wanted: Wanted) -> None:
+        """Keep the policy where the router finds it, and give the router its routes."""
+        table, policy = wanted.content
+        with suppress(Exists):
+            self._storage.put_new(policy_place(policy.digest), policy.model_dump_json(by_alias=True).encode())
+        start = WithStartWorkflowOperation(
+            RouteEvents.run,
+            RouterState(),
+            id=router_id(self._task_queue),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        await self._client.execute_update_with_start_workflow(
+            RouteEvents.put_routes, table, start_workflow_operation=start
+        )
+
+    async def remove(self, there: There) -> None:
+        """Take the routes of a policy away."""
+        try:
+            await router(self._client, self._task_queue).execute_update(RouteEvents.remove_routes, there.policy)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+
+def router(client: Client, task_queue: str) -> WorkflowHandle[RouteEvents, None]:
+    """Give the router of an installation, which need not run."""
+    return client.get_workflow_handle_for(RouteEvents.run, router_id(task_queue))
+
+
+async def router_status(client: Client, task_queue: str) -> RouterStatus:
+    """Ask the router what it keeps; one that was never started keeps nothing."""
+    try:
+        return await router(client, task_queue).query(RouteEvents.status, rpc_timeout=ANSWERS_WITHIN)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return RouterStatus()
+        raise
+
+
+def _digest(table: PolicyRoutes) -> str:
+    return sha256(json.dumps(table.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _text(table: PolicyRoutes) -> str:
+    return f"{'; '.join(route.text for route in table.routes)} at {', '.join(table.sites)}"
