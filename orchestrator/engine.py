@@ -14,6 +14,7 @@ from orchestrator.applying import Applying
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
 from orchestrator.versions import Versions
+from orchestrator.watches import Watches
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Engine:
     versions: Versions
     holds: Holds
     schedules: Schedules
+    watches: Watches
     applying: Applying
 
 
@@ -36,7 +38,8 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     log = AuditLog(settings.audit.get_secret_value())
     try:
         versions = Versions(log, open_storage(settings.storage))
-        every = kinds(client, settings.task_queue)
+        watches = Watches(client, settings.task_queue)
+        every = (*kinds(client, settings.task_queue), watches)
         yield Engine(
             settings=settings,
             client=client,
@@ -44,6 +47,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             versions=versions,
             holds=Holds(log),
             schedules=Schedules(client, settings.task_queue),
+            watches=watches,
             applying=Applying(versions, every),
         )
     finally:

@@ -21,6 +21,7 @@ from activities.keeper import Keeper
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
+from activities.pool_board import PoolBoard
 from activities.preflight import Preflight
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
@@ -28,6 +29,7 @@ from activities.selection import Plans
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
+from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
@@ -36,8 +38,9 @@ from workflows.keep_schedules import KeepSchedules
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
+from workflows.watch_pool import WatchPool
 
-WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, Fire, KeepSchedules)
+WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, Fire, KeepSchedules, WatchPool)
 
 
 class Limits(TypedDict):
@@ -101,6 +104,7 @@ def _activities(
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
     starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
+    watching = PoolWatching(client, audit, PoolBoard(hub), starts, settings.task_queue)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
@@ -120,5 +124,9 @@ def _activities(
         starts.ended_ones,
         starts.cancel_run,
         starts.hand_in,
+        watching.watch_level,
+        watching.measure_pools,
+        watching.hear_answer,
+        watching.follow_drain,
         ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
     ]

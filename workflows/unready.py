@@ -14,7 +14,9 @@ def unready(policy: Policy) -> tuple[str, ...]:
 
 def unready_triggers(policy: Policy) -> tuple[str, ...]:
     """Name the triggers of a policy that this version does not follow; such a policy can still be run by hand."""
-    return tuple(f"triggers[{i}].{t.kind}" for i, t in enumerate(policy.triggers) if t.kind != "schedule")
+    return tuple(
+        f"triggers[{i}].{t.kind}" for i, t in enumerate(policy.triggers) if t.kind not in ("schedule", "threshold")
+    )
 
 
 def _keys(policy: Policy) -> Iterator[str]:

@@ -1,0 +1,114 @@
+"""The watches: one watcher for each pool that applied policies name, with an entry for each threshold."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.applied import There, Wanted
+from workflows import units
+from workflows.ids import watch_id, watch_prefix
+from workflows.policy import Policy
+from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus
+from workflows.watch_pool import WatchPool
+
+PATIENCE = timedelta(seconds=30)
+_AT_ONCE = 20
+
+
+class Watches:
+    """The thresholds of policies: entries of watchers."""
+
+    name = "watch"
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    def wanted(self, policy: Policy, version: int) -> list[Wanted]:
+        """Give one entry for each threshold at each site."""
+        entries = [
+            WatchEntry(policy=policy.at(site), version=version, trigger=number)
+            for site in policy.all_sites
+            for number, trigger in enumerate(policy.triggers)
+            if trigger.threshold is not None
+        ]
+        return [
+            Wanted(self.name, self._id(entry.ref, entry), policy.name, entry.digest, _text(entry), entry)
+            for entry in entries
+        ]
+
+    async def there(self) -> list[There]:
+        """Give every entry of every watcher of ours."""
+        return [
+            There(self.name, self._id(status.ref, entry), entry.policy.name, entry.digest, _text(entry))
+            for status in await self.all()
+            for entry in status.entries
+        ]
+
+    async def put(self, wanted: Wanted) -> None:
+        """Bring the entry to its watcher, which is started if it does not run."""
+        entry: WatchEntry = wanted.content
+        ref = entry.ref
+        start = WithStartWorkflowOperation(
+            WatchPool.run,
+            WatchState(ref=ref),
+            id=self._watch_id(ref),
+            task_queue=self._task_queue,
+            static_summary=f"pool {ref}"[:200],
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await self._client.execute_update_with_start_workflow(WatchPool.put, entry, start_workflow_operation=start)
+
+    async def remove(self, there: There) -> None:
+        """Take the entry from its watcher; one that is gone stays so."""
+        watcher, _, key = there.id.partition("#")
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._client.get_workflow_handle(watcher).execute_update(WatchPool.remove, key)
+        except WorkflowUpdateFailedError:
+            return
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def all(self) -> list[WatchStatus]:
+        """Ask every watcher of ours where its pool is."""
+        prefix = watch_prefix(self._task_queue)
+        query = 'WorkflowType = "WatchPool" AND ExecutionStatus = "Running"'
+        ids = [one.id async for one in self._client.list_workflows(query) if one.id.startswith(prefix)]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(id_: str) -> WatchStatus | None:
+            async with gate:
+                try:
+                    return await self._client.get_workflow_handle(id_).query(WatchPool.status)
+                except WorkflowQueryFailedError:
+                    return None
+                except RPCError as error:
+                    if error.status is RPCStatusCode.NOT_FOUND:  # it ended meanwhile
+                        return None
+                    raise
+
+        found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
+        return [one for one in found if one is not None]
+
+    def _watch_id(self, ref: PoolRef) -> str:
+        return watch_id(self._task_queue, ref.site, ref.filesystem, ref.pool)
+
+    def _id(self, ref: PoolRef, entry: WatchEntry) -> str:
+        return f"{self._watch_id(ref)}#{entry.key}"
+
+
+def _text(entry: WatchEntry) -> str:
+    mark = entry.threshold
+    marks = f"{units.percent_text(mark.upper)} -> {units.percent_text(mark.lower)}"
+    return f"pool {mark.pool} {marks} at {entry.policy.one_site}"
