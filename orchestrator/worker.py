@@ -1,5 +1,6 @@
 """A worker: runs workflows and activities for one task queue until it is told to stop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -21,7 +22,8 @@ from activities.keeper import Keeper
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
-from activities.pool_board import PoolBoard
+from activities.pool_board import Measured, PoolBoard
+from activities.pool_samples import PoolSamples
 from activities.preflight import Preflight
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
@@ -73,12 +75,14 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(log.close)
         claims = Claims(settings.claims.get_secret_value())
         stack.callback(claims.close)
+        samples = PoolSamples(settings.samples.get_secret_value())
+        stack.callback(samples.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims),
+            activities=_activities(settings, client, hub, log, claims, samples),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -94,7 +98,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
 
 
 def _activities(
-    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims
+    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims, samples: PoolSamples
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
@@ -104,7 +108,11 @@ def _activities(
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
     starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
-    watching = PoolWatching(client, audit, PoolBoard(hub), starts, settings.task_queue)
+
+    async def keep(measured: Measured) -> None:
+        await asyncio.to_thread(samples.keep, measured)
+
+    watching = PoolWatching(client, audit, PoolBoard(hub, keep), starts, settings.task_queue)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
