@@ -13,6 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.applied import There, Wanted
+from orchestrator.applying import ApplyError
 from workflows import units
 from workflows.ids import watch_id, watch_prefix
 from workflows.policy import Policy
@@ -21,6 +22,7 @@ from workflows.watch_pool import WatchPool
 
 PATIENCE = timedelta(seconds=30)
 _AT_ONCE = 20
+_UNHEARD = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
 
 class Watches:
@@ -65,8 +67,13 @@ class Watches:
             static_summary=f"pool {ref}"[:200],
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            await self._client.execute_update_with_start_workflow(WatchPool.put, entry, start_workflow_operation=start)
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._client.execute_update_with_start_workflow(
+                    WatchPool.put, entry, start_workflow_operation=start
+                )
+        except TimeoutError as error:
+            raise _nobody_works() from error
 
     async def remove(self, there: There) -> None:
         """Take the entry from its watcher; one that is gone stays so."""
@@ -74,6 +81,8 @@ class Watches:
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self._client.get_workflow_handle(watcher).execute_update(WatchPool.remove, key)
+        except TimeoutError as error:
+            raise _nobody_works() from error
         except WorkflowUpdateFailedError:
             return
         except RPCError as error:
@@ -90,12 +99,14 @@ class Watches:
         async def ask(id_: str) -> WatchStatus | None:
             async with gate:
                 try:
-                    return await self._client.get_workflow_handle(id_).query(WatchPool.status)
+                    return await self._client.get_workflow_handle(id_).query(WatchPool.status, rpc_timeout=PATIENCE)
                 except WorkflowQueryFailedError:
                     return None
                 except RPCError as error:
                     if error.status is RPCStatusCode.NOT_FOUND:  # it ended meanwhile
                         return None
+                    if error.status in _UNHEARD:
+                        raise _nobody_works() from error
                     raise
 
         found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
@@ -106,6 +117,10 @@ class Watches:
 
     def _id(self, ref: PoolRef, entry: WatchEntry) -> str:
         return f"{self._watch_id(ref)}#{entry.key}"
+
+
+def _nobody_works() -> ApplyError:
+    return ApplyError("no worker answers for the watched pools: start one (orchestrator up), then do this again")
 
 
 def _text(entry: WatchEntry) -> str:
