@@ -9,7 +9,7 @@ from temporalio.client import Client
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
 from activities.storage import open_storage
-from orchestrator.applied import Schedules, kinds
+from orchestrator.applied import Kind, Schedules, kinds
 from orchestrator.applying import Applying
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
@@ -39,7 +39,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     try:
         versions = Versions(log, open_storage(settings.storage))
         watches = Watches(client, settings.task_queue)
-        every = (*kinds(client, settings.task_queue), watches)
+        every: tuple[Kind, ...] = (*kinds(client, settings.task_queue), watches)
         yield Engine(
             settings=settings,
             client=client,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowHistory,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
@@ -111,6 +112,10 @@ class Watches:
 
         found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
         return [one for one in found if one is not None]
+
+    async def history(self, ref: PoolRef) -> WorkflowHistory:
+        """Give what Temporal keeps of a watcher."""
+        return await self._client.get_workflow_handle(self._watch_id(ref)).fetch_history()
 
     def _watch_id(self, ref: PoolRef) -> str:
         return watch_id(self._task_queue, ref.site, ref.filesystem, ref.pool)

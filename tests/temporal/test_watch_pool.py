@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
 
 from activities.ledger.log import AuditLog
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
+from orchestrator.worker import RUNNER, WORKFLOWS
 from tests.local_hub import LocalHub
 from tests.pool_entries import an_entry
 from workflows.pools import PoolState, WatchEntry, WatchStatus
@@ -55,6 +58,15 @@ async def in_state(watches: Watches, *states: PoolState) -> WatchStatus:
     return status
 
 
+async def record_history(watches: Watches, status: WatchStatus, name: str) -> None:
+    """Replay what has just happened; with RECORD_HISTORIES set, keep it for `test_replay.py` too."""
+    history = await watches.history(status.ref)
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=RUNNER, data_converter=pydantic_data_converter)
+    await replayer.replay_workflow(history)
+    if os.environ.get("RECORD_HISTORIES"):
+        (Path(__file__).parent / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
+
+
 def records(settings: Settings, event: str) -> list[dict[str, Any]]:
     log = AuditLog(settings.audit.get_secret_value())
     try:
@@ -95,6 +107,7 @@ async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_
         await arriving
     decisions = records(settings, "pool.decided")
     assert status.state is PoolState.HOLDING
+    await record_history(watches, status, "watch-pool-drained")
     end = decisions[-1]
     assert end["act"] == "end"
     assert CAPACITY // 2 - 5 * MIB // 4 <= end["numbers"]["used"] <= CAPACITY // 2
@@ -133,7 +146,8 @@ async def test_a_pool_whose_lower_mark_cannot_be_reached_is_blocked_with_an_aler
     hub.fill(4, size=MIB // 4)
     hub.fill(52, size=MIB // 4, folder="b", suffix="keep")
     await put(watches, an_entry(MARKS))
-    await in_state(watches, PoolState.BLOCKED)
+    status = await in_state(watches, PoolState.BLOCKED)
+    await record_history(watches, status, "watch-pool-blocked")
     acts = [body["act"] for body in records(settings, "pool.decided")]
     await asyncio.sleep(3)
     assert [body["act"] for body in records(settings, "pool.decided")] == acts
