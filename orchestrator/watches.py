@@ -1,6 +1,7 @@
 """The watches: one watcher for each pool that applied policies name, with an entry for each threshold."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio.client import (
@@ -48,11 +49,11 @@ class Watches:
             for entry in entries
         ]
 
-    async def there(self) -> list[There]:
-        """Give every entry of every watcher of ours."""
+    async def there(self, known: Iterable[str] = ()) -> list[There]:
+        """Give every entry of every watcher of ours; watchers of `known` entries may be too new for Temporal's list."""
         return [
             There(self.name, self._id(status.ref, entry), entry.policy.name, entry.digest, _text(entry))
-            for status in await self.all()
+            for status in await self.all(known)
             for entry in status.entries
         ]
 
@@ -90,17 +91,19 @@ class Watches:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
 
-    async def all(self) -> list[WatchStatus]:
+    async def all(self, known: Iterable[str] = ()) -> list[WatchStatus]:
         """Ask every watcher of ours where its pool is."""
         prefix = watch_prefix(self._task_queue)
         query = 'WorkflowType = "WatchPool" AND ExecutionStatus = "Running"'
-        ids = [one.id async for one in self._client.list_workflows(query) if one.id.startswith(prefix)]
+        ids = [one.partition("#")[0] for one in known if one.startswith(prefix)]
+        ids += [one.id async for one in self._client.list_workflows(query) if one.id.startswith(prefix)]
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(id_: str) -> WatchStatus | None:
             async with gate:
                 try:
-                    return await self._client.get_workflow_handle(id_).query(WatchPool.status, rpc_timeout=PATIENCE)
+                    status = await self._client.get_workflow_handle(id_).query(WatchPool.status, rpc_timeout=PATIENCE)
+                    return status if status.entries else None  # one that has ended answers too
                 except WorkflowQueryFailedError:
                     return None
                 except RPCError as error:
