@@ -59,8 +59,14 @@ class WatchPool:
                 return
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(self._state())
-            if self._book.drain is not None or await self._news():
-                await self._decide()
+            try:
+                if self._book.drain is not None or await self._news():
+                    await self._decide()
+            except ActivityError as error:
+                # A watcher that ends by a failure is one that nobody misses until the pool is full.
+                workflow.logger.exception("a decision about a pool could not be carried out")
+                await self._alert(f"a decision could not be carried out: {error.cause or error}")
+                await self._pause(ASK_AGAIN, "another try after a failure")
 
     @workflow.update
     async def put(self, entry: WatchEntry) -> None:
