@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities.batching import BatchLimits, ManifestWriter
 from activities.bulk import Bulk, in_thread, reading
 from activities.columns import SCHEMA
+from activities.enough import enough
 from activities.heartbeat import beating
 from activities.inventory import InventoryRef, inventory_parts
 from activities.manifests import integers
@@ -41,7 +42,11 @@ class UnknownAttributes(ApplicationError):
 
 
 class PlanRequest(Payload):
-    """A policy, the inventory to match, the moment of the ages; the caps of a guard that truncates."""
+    """A policy, the inventory to match, the moment of the ages; the caps of a guard that truncates.
+
+    `enough_bytes` ends the plan where the files up to there occupy so much of their pool; what would free nothing,
+    since its data is elsewhere already, is left out then.
+    """
 
     run: str = ""
     policy: Policy
@@ -49,6 +54,7 @@ class PlanRequest(Payload):
     as_of_us: int
     cap_files: int | None = None
     cap_bytes: int | None = None
+    enough_bytes: int | None = None
 
 
 class Plans:
@@ -178,10 +184,12 @@ def _write(
     files, sizes = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     if cap.files == 0:
         return ()
-    query = f"""
-        SELECT path, size, modified, rule FROM ({judged(select, request.as_of_us, "inventory")})
-        WHERE verdict = {SELECTED} ORDER BY {ordering(select.order_by)}
-    """
+    query = enough(
+        f"({judged(select, request.as_of_us, 'inventory')}) WHERE verdict = {SELECTED}",
+        ordering(select.order_by),
+        request.enough_bytes,
+        request.policy.run.hub_workflow,
+    )
     if cap.files is not None:
         query += f" LIMIT {cap.files}"
     bulk.go_on("ordering")

@@ -13,6 +13,7 @@ from activities.heartbeat import beating
 from activities.holds import Holds
 from workflows.ids import desk_id
 from workflows.payload import Payload
+from workflows.plan import OutcomeCounts, Plan
 from workflows.run import Person, RunState
 from workflows.starts import DeskState, Wish
 
@@ -38,9 +39,12 @@ class Room(Payload):
 
 
 class RunEnd(Payload):
-    """How a run ended."""
+    """How a run ended: what it had planned, and what became of it."""
 
     state: RunState
+    plan: Plan | None = None
+    outcomes: OutcomeCounts = OutcomeCounts()
+    trouble: str | None = None
 
 
 class Ended(Payload):
@@ -95,14 +99,18 @@ class Starts:
     async def follow_run(self, run: str) -> RunEnd:
         """Wait for the end of a run, whoever ends it and however."""
         async with beating(lambda: None):
-            try:
-                return RunEnd.model_validate(await self.client.get_workflow_handle(run, result_type=RunEnd).result())
-            except WorkflowFailureError:
+            return await self.end_of(run)
+
+    async def end_of(self, run: str) -> RunEnd:
+        """Give the end of a run as soon as it has one."""
+        try:
+            return RunEnd.model_validate(await self.client.get_workflow_handle(run, result_type=RunEnd).result())
+        except WorkflowFailureError:
+            return RunEnd(state=RunState.FAILED)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:  # Temporal has forgotten it: it ended long ago.
                 return RunEnd(state=RunState.FAILED)
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:  # Temporal has forgotten it: it ended long ago.
-                    return RunEnd(state=RunState.FAILED)
-                raise
+            raise
 
     @activity.defn
     async def ended_ones(self, asked: Ended) -> Ended:

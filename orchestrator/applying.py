@@ -10,7 +10,7 @@ from orchestrator.applied import Kind, There, Wanted
 from orchestrator.catalog import LoadedPolicy, PolicyError
 from orchestrator.versions import Version, VersionError, Versions
 from workflows.policy import Policy
-from workflows.unready import unready, unready_triggers
+from workflows.unready import unready
 
 
 class ApplyError(Exception):
@@ -198,7 +198,7 @@ def _parts(wanted: Iterable[Wanted], there: Iterable[There]) -> Iterable[Part]:
 
 def _check_whole(catalog: Mapping[str, LoadedPolicy]) -> None:
     for name, loaded in catalog.items():
-        words = (*unready(loaded.policy), *unready_triggers(loaded.policy))
+        words = unready(loaded.policy)
         if words:
             raise ApplyError(
                 f"policy {name} uses {', '.join(words)}, which this version reads but does not follow yet: "

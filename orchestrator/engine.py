@@ -15,6 +15,7 @@ from orchestrator.kinds import kinds
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
 from orchestrator.versions import Versions
+from orchestrator.watches import Watches
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Engine:
     versions: Versions
     holds: Holds
     schedules: Schedules
+    watches: Watches
     applying: Applying
 
 
@@ -39,6 +41,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         storage = open_storage(settings.storage)
         versions = Versions(log, storage)
         every = kinds(client, settings.task_queue, storage)
+        watches = Watches(client, settings.task_queue)
         yield Engine(
             settings=settings,
             client=client,
@@ -46,6 +49,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             versions=versions,
             holds=Holds(log),
             schedules=Schedules(client, settings.task_queue),
+            watches=watches,
             applying=Applying(versions, every),
         )
     finally:

@@ -83,10 +83,18 @@ class Settings(BaseSettings):
     @property
     def claims(self) -> SecretStr:
         """Address of the claims on files in flight: beside the audit, so that all workers of one audit share them."""
+        return self._beside_the_audit("claims.sqlite")
+
+    @property
+    def samples(self) -> SecretStr:
+        """Address of the pools' measured samples: beside the audit."""
+        return self._beside_the_audit("samples.sqlite")
+
+    def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
         if address.get_backend_name() != "sqlite" or not address.database:
             return self.audit
-        beside = address.set(database=str(Path(address.database).with_name("claims.sqlite")))
+        beside = address.set(database=str(Path(address.database).with_name(name)))
         return SecretStr(beside.render_as_string(hide_password=False))
 
     @property

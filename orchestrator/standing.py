@@ -7,7 +7,7 @@ from workflows.agreement import approval_reason, approves_itself
 from workflows.control import excess, stale
 from workflows.plan import Plan, UsualPlan
 from workflows.policy import Policy
-from workflows.unready import unready, unready_triggers
+from workflows.unready import unready
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,6 @@ class Standing:
     not_by_owner: bool
     enabled: bool
     unready: tuple[str, ...]
-    unready_triggers: tuple[str, ...]
 
 
 def standing(policy: Policy, plan: Plan, usual: UsualPlan | None, now: datetime) -> Standing:
@@ -44,5 +43,4 @@ def standing(policy: Policy, plan: Plan, usual: UsualPlan | None, now: datetime)
         not_by_owner=approval.not_by_owner,
         enabled=policy.enabled,
         unready=unready(policy),
-        unready_triggers=unready_triggers(policy),
     )

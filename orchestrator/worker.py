@@ -1,5 +1,6 @@
 """A worker: runs workflows and activities for one task queue until it is told to stop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -23,6 +24,8 @@ from activities.keeper import Keeper
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
+from activities.pool_board import Measured, PoolBoard
+from activities.pool_samples import PoolSamples
 from activities.preflight import Preflight
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
@@ -30,6 +33,7 @@ from activities.selection import Plans
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
+from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.settings import Settings
@@ -39,8 +43,9 @@ from workflows.route_event import RouteEvents
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
+from workflows.watch_pool import WatchPool
 
-WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, RouteEvents, Fire, KeepSchedules)
+WORKFLOWS: Sequence[type] = (RunPolicy, RunBatches, RunDesk, RouteEvents, Fire, KeepSchedules, WatchPool)
 
 
 class Limits(TypedDict):
@@ -73,12 +78,14 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(log.close)
         claims = Claims(settings.claims.get_secret_value())
         stack.callback(claims.close)
+        samples = PoolSamples(settings.samples.get_secret_value())
+        stack.callback(samples.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims),
+            activities=_activities(settings, client, hub, log, claims, samples),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -94,7 +101,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
 
 
 def _activities(
-    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims
+    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims, samples: PoolSamples
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
@@ -105,6 +112,11 @@ def _activities(
     checks = PlanChecks(storage, log)
     events = Events(client, audit, storage, settings.task_queue)
     starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
+
+    async def keep(measured: Measured) -> None:
+        await asyncio.to_thread(samples.keep, measured)
+
+    watching = PoolWatching(client, audit, PoolBoard(hub, keep), starts, settings.task_queue)
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
@@ -128,5 +140,9 @@ def _activities(
         events.hand_over,
         events.tell_run_ended,
         HubEvents(hub, client, settings.task_queue).follow_hub,
+        watching.watch_level,
+        watching.measure_pools,
+        watching.hear_answer,
+        watching.follow_drain,
         ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
     ]

@@ -29,3 +29,13 @@ def schedule_id(queue: str, policy: str, site: str, trigger: int) -> str:
 def fire_id(queue: str, policy: str, site: str, trigger: int) -> str:
     """Name what a Schedule starts; the engine adds the time."""
     return f"{queue}/fire/{policy}/{site}/{trigger}"
+
+
+def watch_prefix(queue: str) -> str:
+    """Begin the id of every watcher of a pool."""
+    return f"{queue}/pool/"
+
+
+def watch_id(queue: str, site: str, filesystem: str | None, pool: str) -> str:
+    """Name the watcher of a pool; without a file system it is the pool of that name at the site."""
+    return f"{watch_prefix(queue)}{site}/{filesystem or '-'}/{pool}"

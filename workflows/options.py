@@ -89,6 +89,20 @@ FOLLOW: ActivityOptions = {
 }
 """Wait for the end of a run: campaigns last for weeks, and the wait costs one call in a while."""
 
+WATCH: ActivityOptions = {
+    "start_to_close_timeout": timedelta(days=3650),
+    "heartbeat_timeout": timedelta(seconds=90),
+    "retry_policy": PATIENT,
+    "cancellation_type": ActivityCancellationType.TRY_CANCEL,
+}
+"""A quiet pool: the beats are rare, and nobody waits for the watch to hear that it is over."""
+
+MEASURE: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
+}
+"""For as long as the pool is watched: also a key that the Hub refuses is set right one day."""
+
 KEEP: ActivityOptions = {
     "start_to_close_timeout": timedelta(hours=1),
     "heartbeat_timeout": timedelta(seconds=30),

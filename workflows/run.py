@@ -114,6 +114,8 @@ class RunRequest(Payload):
     """One execution of a policy: the whole policy as it was when somebody asked, who asked and why.
 
     Without a name the run has that of its workflow; `version` is the number of the applied version that it runs.
+    With `enough_bytes` it takes no more than the shortest beginning of its order that frees so much of a pool (a
+    premigration: that would). An urgent one minds neither windows nor rates.
     """
 
     run: str
@@ -122,6 +124,8 @@ class RunRequest(Payload):
     actor: str
     reason: str
     as_of_us: int | None = None
+    enough_bytes: int | None = None
+    urgent: bool = False
     so_far: SoFar | None = None
 
 

@@ -500,6 +500,7 @@ class RunPolicy:
             as_of_us=self._as_of_us(),
             cap_files=files,
             cap_bytes=size,
+            enough_bytes=self._request.enough_bytes,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
 

@@ -4,17 +4,12 @@ from collections.abc import Iterator
 
 from workflows.policy import Policy
 
-__all__ = ["unready", "unready_triggers"]
+__all__ = ["unready"]
 
 
 def unready(policy: Policy) -> tuple[str, ...]:
     """Name the keys of a policy without which a run would do something else than it says."""
     return tuple(_keys(policy))
-
-
-def unready_triggers(policy: Policy) -> tuple[str, ...]:
-    """Name the triggers of a policy that this version does not follow; such a policy can still be run by hand."""
-    return tuple(f"triggers[{i}].{t.kind}" for i, t in enumerate(policy.triggers) if t.kind == "threshold")
 
 
 def _keys(policy: Policy) -> Iterator[str]:

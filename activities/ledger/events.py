@@ -38,6 +38,9 @@ class Event(StrEnum):
     EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
+    POOL_DECIDED = "pool.decided"
+    POOL_RUN_ENDED = "pool.run_ended"
+    POOL_ALERT = "pool.alert"
 
 
 _CLAIM = {
@@ -57,6 +60,12 @@ _START = {
     "kind": "which kind of trigger, or manual",
     "text": "the trigger in words",
     "scheduled": "the time that the schedule meant, null for other triggers",
+}
+
+_POOL = {
+    "site": "site of the Hub",
+    "pool": "name of the pool",
+    "filesystem": "its file system, null where the policies name none",
 }
 
 BODY: dict[Event, dict[str, str]] = {
@@ -207,4 +216,26 @@ BODY: dict[Event, dict[str, str]] = {
         "token": "tells this telling from another of the same event",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
+    Event.POOL_DECIDED: {
+        **_POOL,
+        "act": "what is done: drain, premigrate, settle, end, block",
+        "why": "why, in words",
+        "policy": "the policy whose turn it is, null for none",
+        "numbers": "bytes and percent that it was decided by; they add up as workflows/pool_control.py says",
+        "measured": "when the pool was measured",
+    },
+    Event.POOL_RUN_ENDED: {
+        **_POOL,
+        "policy": "name of the policy",
+        "state": "how the run ended, or what kept it from beginning",
+        "why": "why, in words",
+        "planned": "bytes of its plan",
+        "done": "bytes that the Hub confirmed",
+    },
+    Event.POOL_ALERT: {
+        **_POOL,
+        "why": "what somebody should see to",
+        "used": "bytes used when it was noticed",
+        "capacity": "bytes that it holds",
+    },
 }

@@ -22,6 +22,7 @@ from orchestrator.cli.holds import banner, freeze, pause, resume, thaw
 from orchestrator.cli.import_ import app as import_
 from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
+from orchestrator.cli.pools import pools
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.schema import schema
@@ -134,6 +135,7 @@ app.command(rich_help_panel=APPLIED)(thaw)
 app.command(rich_help_panel=APPLIED)(starts)
 app.command(rich_help_panel=APPLIED)(backfill)
 app.add_typer(events, rich_help_panel=APPLIED)
+app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)

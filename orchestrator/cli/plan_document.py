@@ -46,7 +46,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "refused_by": found.standing.refused_by,
         "approval": _approval(found),
         "enabled": found.standing.enabled,
-        "not_run_by_this_version": [*found.standing.unready, *found.standing.unready_triggers],
+        "not_run_by_this_version": list(found.standing.unready),
         "diff": _difference(found),
         "out": None if out is None else str(out),
         "first": [{"path": to_path(path), "size": size} for path, size in first],

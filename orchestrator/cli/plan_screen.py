@@ -238,9 +238,6 @@ def _print_warnings(found: "Preview") -> None:
         show.say(f"\n{show.counted(inventory.problems, 'problem')} while reading the namespace, for example:")
         for example in inventory.examples:
             show.say(f"  {printable(example)}", style="yellow")
-    if stands.unready_triggers:
-        words = ", ".join(stands.unready_triggers)
-        show.say(f"\nThis version does not follow {words}: such a run is started by hand.", style="yellow")
     if stands.unready:
         words = ", ".join(stands.unready)
         show.say(f"\nThis version reads {words}, but does not run it yet: a run would be refused.", style="red")

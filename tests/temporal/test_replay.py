@@ -1,7 +1,7 @@
 """Histories that were recorded from real runs must replay: a changed order of commands shows here first.
 
-`record_histories.py` records them anew with the code as it is; do that only together with a `patched()` that keeps old
-runs going, or before anything of that shape was released.
+`record_histories.py` records them anew with the code as it is, so does `test_watch_pool.py` with RECORD_HISTORIES=1;
+do that only together with a `patched()` that keeps old runs going, or before anything of that shape was released.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ def test_every_story_of_every_workflow_is_recorded() -> None:
     recorded = {path.stem for path in HISTORIES.glob("*.json")}
     assert recorded >= {f"run-policy-{story}" for story in STORIES}
     assert recorded >= {"run-desk", "fire", "keep-schedules"}
+    assert recorded >= {"watch-pool-drained", "watch-pool-blocked"}
     assert recorded >= {f"run-batches-{story}" for story in STORIES if story not in WITHOUT_WORK}
 
 

@@ -13,7 +13,7 @@ from orchestrator.catalog import load_catalog, load_policy
 from workflows import units
 from workflows.conditions import Condition, condition_form, parse_condition
 from workflows.policy import Policy, Recheck
-from workflows.unready import unready, unready_triggers
+from workflows.unready import unready
 
 POLICIES = Path(__file__).resolve().parent.parent.parent / "policies"
 LEAST = {
@@ -174,16 +174,6 @@ def test_a_word_that_this_version_reads_and_does_not_run_is_named(key: str) -> N
 
 def test_a_policy_without_such_words_can_be_run() -> None:
     assert unready(policy()) == ()
-
-
-def test_triggers_that_this_version_does_not_follow_are_named() -> None:
-    after = {"after": {"policy": "other"}}
-    event = {"event": {"type": "hub.alert"}}
-    threshold = {"threshold": {"pool": "sas1", "upper": "85%", "lower": "70%"}}
-    triggers = [{"schedule": {"cron": "@daily"}}, after, event, threshold]
-    assert unready_triggers(policy(triggers=triggers)) == (
-        "triggers[1].after", "triggers[2].event", "triggers[3].threshold",
-    )  # fmt: skip
 
 
 def described(schema: dict[str, Any], field: dict[str, Any]) -> bool:

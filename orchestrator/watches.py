@@ -1,0 +1,137 @@
+"""The watches: one watcher for each pool that applied policies name, with an entry for each threshold."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHistory,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.applied import There, Wanted
+from orchestrator.applying import ApplyError
+from workflows import units
+from workflows.ids import watch_id, watch_prefix
+from workflows.policy import Policy
+from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus
+from workflows.watch_pool import WatchPool
+
+PATIENCE = timedelta(seconds=30)
+_AT_ONCE = 20
+_UNHEARD = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
+
+
+class Watches:
+    """The thresholds of policies: entries of watchers."""
+
+    name = "watch"
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    def wanted(self, policy: Policy, version: int) -> list[Wanted]:
+        """Give one entry for each threshold at each site."""
+        entries = [
+            WatchEntry(policy=policy.at(site), version=version, trigger=number)
+            for site in policy.all_sites
+            for number, trigger in enumerate(policy.triggers)
+            if trigger.threshold is not None
+        ]
+        return [
+            Wanted(self.name, self._id(entry.ref, entry), policy.name, entry.digest, _text(entry), entry)
+            for entry in entries
+        ]
+
+    async def there(self, known: Iterable[str] = ()) -> list[There]:
+        """Give every entry of every watcher of ours; watchers of `known` entries may be too new for Temporal's list."""
+        return [
+            There(self.name, self._id(status.ref, entry), entry.policy.name, entry.digest, _text(entry))
+            for status in await self.all(known)
+            for entry in status.entries
+        ]
+
+    async def put(self, wanted: Wanted) -> None:
+        """Bring the entry to its watcher, which is started if it does not run."""
+        entry: WatchEntry = wanted.content
+        ref = entry.ref
+        start = WithStartWorkflowOperation(
+            WatchPool.run,
+            WatchState(ref=ref),
+            id=self._watch_id(ref),
+            task_queue=self._task_queue,
+            static_summary=f"pool {ref}"[:200],
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._client.execute_update_with_start_workflow(
+                    WatchPool.put, entry, start_workflow_operation=start
+                )
+        except TimeoutError as error:
+            raise _nobody_works() from error
+
+    async def remove(self, there: There) -> None:
+        """Take the entry from its watcher; one that is gone stays so."""
+        watcher, _, key = there.id.partition("#")
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._client.get_workflow_handle(watcher).execute_update(WatchPool.remove, key)
+        except TimeoutError as error:
+            raise _nobody_works() from error
+        except WorkflowUpdateFailedError:
+            return
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def all(self, known: Iterable[str] = ()) -> list[WatchStatus]:
+        """Ask every watcher of ours where its pool is."""
+        prefix = watch_prefix(self._task_queue)
+        query = 'WorkflowType = "WatchPool" AND ExecutionStatus = "Running"'
+        ids = [one.partition("#")[0] for one in known if one.startswith(prefix)]
+        ids += [one.id async for one in self._client.list_workflows(query) if one.id.startswith(prefix)]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(id_: str) -> WatchStatus | None:
+            async with gate:
+                try:
+                    status = await self._client.get_workflow_handle(id_).query(WatchPool.status, rpc_timeout=PATIENCE)
+                    return status if status.entries else None  # one that has ended answers too
+                except WorkflowQueryFailedError:
+                    return None
+                except RPCError as error:
+                    if error.status is RPCStatusCode.NOT_FOUND:  # it ended meanwhile
+                        return None
+                    if error.status in _UNHEARD:
+                        raise _nobody_works() from error
+                    raise
+
+        found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
+        return [one for one in found if one is not None]
+
+    async def history(self, ref: PoolRef) -> WorkflowHistory:
+        """Give what Temporal keeps of a watcher."""
+        return await self._client.get_workflow_handle(self._watch_id(ref)).fetch_history()
+
+    def _watch_id(self, ref: PoolRef) -> str:
+        return watch_id(self._task_queue, ref.site, ref.filesystem, ref.pool)
+
+    def _id(self, ref: PoolRef, entry: WatchEntry) -> str:
+        return f"{self._watch_id(ref)}#{entry.key}"
+
+
+def _nobody_works() -> ApplyError:
+    return ApplyError("no worker answers for the watched pools: start one (orchestrator up), then do this again")
+
+
+def _text(entry: WatchEntry) -> str:
+    mark = entry.threshold
+    marks = f"{units.percent_text(mark.upper)} -> {units.percent_text(mark.lower)}"
+    return f"pool {mark.pool} {marks} at {entry.policy.one_site}"

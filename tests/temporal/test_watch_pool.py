@@ -1,0 +1,184 @@
+"""A watched pool on the real local Hub: bytes that really move, and the records that tell why."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from activities.ledger.log import AuditLog
+from orchestrator.settings import Settings
+from orchestrator.watches import Watches
+from orchestrator.worker import RUNNER, WORKFLOWS
+from tests.local_hub import LocalHub
+from tests.pool_entries import an_entry
+from workflows.pools import PoolState, WatchEntry, WatchStatus
+
+MIB = 1 << 20
+CAPACITY = 16 * MIB
+MARKS = "upper: 80%, lower: 50%, check_every: 1s, hold_down: 1h"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LocalHub]:
+    with LocalHub(tmp_path / "hub", "--capacity", str(CAPACITY)) as running:
+        yield running
+
+
+@pytest.fixture
+async def watches(settings: Settings, client: Client, worker: None) -> AsyncIterator[Watches]:
+    yield Watches(client, settings.task_queue)
+
+
+async def put(watches: Watches, *entries: WatchEntry) -> None:
+    for entry in entries:
+        [wanted] = watches.wanted(entry.policy, 1)
+        await watches.put(wanted)
+
+
+async def until(ask: Callable[[], Awaitable[Any]], within: float = 60.0) -> Any:
+    async with asyncio.timeout(within):
+        while not (found := await ask()):  # noqa: ASYNC110 - what is asked is another process
+            await asyncio.sleep(0.2)
+    return found
+
+
+async def in_state(watches: Watches, *states: PoolState) -> WatchStatus:
+    async def ask() -> WatchStatus | None:
+        found = await watches.all()
+        return next((one for one in found if one.state in states), None)
+
+    status: WatchStatus = await until(ask)
+    return status
+
+
+async def record_history(watches: Watches, status: WatchStatus, name: str) -> None:
+    """Replay what has just happened; with RECORD_HISTORIES set, keep it for `test_replay.py` too."""
+    history = await watches.history(status.ref)
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=RUNNER, data_converter=pydantic_data_converter)
+    await replayer.replay_workflow(history)
+    if os.environ.get("RECORD_HISTORIES"):
+        (Path(__file__).parent / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
+
+
+def records(settings: Settings, event: str) -> list[dict[str, Any]]:
+    log = AuditLog(settings.audit.get_secret_value())
+    try:
+        return [one.body for one in log.records(event=event)]
+    finally:
+        log.close()
+
+
+def used(hub: LocalHub) -> int:
+    hub.call("POST", "/_local/recount")
+    pools = hub.call("GET", "/api/storagepools/")
+    rows = pools["results"] if isinstance(pools, dict) else pools
+    return next(int(one["used_space"]) for one in rows if one["name"] == "sas1")
+
+
+def check_numbers(decisions: list[dict[str, Any]]) -> None:
+    """Recompute every decision from its own record."""
+    for one in (body["numbers"] for body in decisions if body["act"] in ("drain", "settle", "block")):
+        assert one["lower_bytes"] == one["lower"] * one["capacity"] // 100
+        assert one["need"] == one["used"] - one["lower_bytes"] - one["in_flight"] - one["confirmed"]
+        assert one["tranche"] == max(0, one["need"] if one["room"] is None else min(one["need"], one["room"]))
+
+
+async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_a_batch_fails(
+    hub: LocalHub, watches: Watches, settings: Settings
+) -> None:
+    hub.fill(56, size=MIB // 4)  # 14 of 16 MiB
+    hub.faults(
+        {"name": "once", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*0000[0-4].mov"}},
+        {"name": "slow", "action": {"kind": "slow", "seconds": 0.05}},
+    )
+    arriving = asyncio.create_task(_arrive(hub))
+    await put(watches, an_entry(MARKS, files=5))
+    await in_state(watches, PoolState.DRAINING)
+    status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
+    arriving.cancel()
+    with suppress(asyncio.CancelledError):
+        await arriving
+    decisions = records(settings, "pool.decided")
+    assert status.state is PoolState.HOLDING
+    await record_history(watches, status, "watch-pool-drained")
+    end = decisions[-1]
+    assert end["act"] == "end"
+    assert CAPACITY // 2 - 5 * MIB // 4 <= end["numbers"]["used"] <= CAPACITY // 2
+    assert len([one for one in decisions if one["act"] == "drain"]) >= 2  # the arrivals wanted another tranche
+    check_numbers(decisions)
+
+
+async def _arrive(hub: LocalHub) -> None:
+    for number in range(8):
+        await asyncio.sleep(0.25)
+        (hub.projects / "a" / f"new{number}.mov").write_bytes(os.urandom(MIB // 4))
+
+
+async def test_ten_policies_on_one_pool_have_one_watcher_and_one_drain_at_a_time(
+    hub: LocalHub, watches: Watches, settings: Settings
+) -> None:
+    for number in range(10):
+        hub.fill(6, size=MIB // 4, folder=f"d{number}", suffix=f"t{number}")  # 15 of 16 MiB
+    entries = [an_entry(MARKS, name=f"drain-{n}", suffix=f"t{n}", priority=1 if n == 7 else 3) for n in range(10)]
+    await put(watches, *entries)
+    await in_state(watches, PoolState.HOLDING)
+    [status] = await watches.all()
+    assert len(status.entries) == 10
+    log = AuditLog(settings.audit.get_secret_value())
+    told = [one for one in log.records() if one.event in ("run.started", "run.ended") and one.run]
+    log.close()
+    assert [one.event for one in told] == ["run.started", "run.ended"] * (len(told) // 2)
+    turns = [body["policy"] for body in records(settings, "pool.decided") if body["act"] == "drain"]
+    assert turns[0] == "drain-0" or turns[0] == "drain-7"
+    assert len(set(turns)) >= 4
+
+
+async def test_a_pool_whose_lower_mark_cannot_be_reached_is_blocked_with_an_alert_and_not_a_loop(
+    hub: LocalHub, watches: Watches, settings: Settings
+) -> None:
+    hub.fill(4, size=MIB // 4)
+    hub.fill(52, size=MIB // 4, folder="b", suffix="keep")
+    await put(watches, an_entry(MARKS))
+    status = await in_state(watches, PoolState.BLOCKED)
+    await record_history(watches, status, "watch-pool-blocked")
+    acts = [body["act"] for body in records(settings, "pool.decided")]
+    await asyncio.sleep(3)
+    assert [body["act"] for body in records(settings, "pool.decided")] == acts
+    assert acts.count("drain") == 2 and acts[-1] == "block"
+    assert any("cannot be reached" in body["why"] for body in records(settings, "pool.alert"))
+
+
+async def test_files_between_the_marks_are_copied_so_that_they_can_be_freed_at_once(
+    hub: LocalHub, watches: Watches, settings: Settings
+) -> None:
+    hub.fill(56, size=MIB // 4)
+    await put(watches, an_entry("upper: 80%, lower: 50%, premigrate: 25%, check_every: 1s, hold_down: 1h"))
+
+    async def copied() -> bool:
+        ended = records(settings, "pool.run_ended")
+        return bool(ended) and len(ended) >= 2 and ended[-1]["done"] == 4 * MIB
+
+    await until(copied)
+    acts = [body["act"] for body in records(settings, "pool.decided") if body["act"] != "settle"]
+    assert acts[-1] == "premigrate" and used(hub) > 7 * MIB
+
+
+async def test_a_watcher_without_entries_ends(hub: LocalHub, watches: Watches) -> None:
+    entry = an_entry(MARKS)
+    await put(watches, entry)
+    [there] = await until(watches.there)
+    assert there.digest == entry.digest
+    await watches.remove(there)
+    await watches.remove(there)
+
+    async def gone() -> bool:
+        return not await watches.all()
+
+    assert await until(gone, within=10)

@@ -1,0 +1,69 @@
+"""The forecast of a pool, and the samples that it is made of."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activities.forecast import trend
+from activities.pool_samples import PoolSamples
+from workflows.pools import Level, PoolRef
+
+T0 = datetime(2026, 5, 1, tzinfo=UTC)
+REF = PoolRef(site="london", filesystem="mmfs1", pool="sas1")
+
+
+def levels(used: list[int], *, every: int = 60, capacity: int = 10**9) -> list[Level]:
+    return [Level(at=T0 + timedelta(seconds=i * every), used=one, capacity=capacity) for i, one in enumerate(used)]
+
+
+@given(slope=st.integers(1, 1000), wild=st.sets(st.integers(0, 58), max_size=12))
+def test_a_line_is_found_although_every_fifth_sample_is_wild(slope: int, wild: set[int]) -> None:
+    used = [10**6 + slope * 60 * i + (40_000_000 if i in wild else 0) for i in range(60)]
+    found = trend(levels(used))
+    assert found is not None
+    assert found.low <= slope * 1.0001 and found.high >= slope * 0.9999
+    if not wild:
+        assert found.slope == pytest.approx(slope)
+        assert found.time_to(used[-1] + slope * 3600) == timedelta(hours=1)
+
+
+def test_the_range_of_a_noisy_level_holds_the_truth_and_is_wider() -> None:
+    used = [10**7 + 100 * 60 * i + (i * 7919 % 101 - 50) * 2000 for i in range(60)]
+    found = trend(levels(used))
+    assert found is not None and found.low < 100 < found.high
+    soon, late = found.range_to(used[-1] + 10**7)
+    assert soon is not None and late is not None and soon < late
+
+
+def test_a_level_that_falls_never_reaches_a_mark_above() -> None:
+    found = trend(levels([1000 - i for i in range(20)]))
+    assert found is not None and found.time_to(2000) is None and found.time_to(100) == timedelta(0)
+
+
+def test_what_was_before_a_drain_does_not_count() -> None:
+    filling = [800_000_000 - 10_000_000 * (i < 1) for i in range(30)]
+    found = trend(levels([*filling, *[500_000_000 + 600 * i for i in range(20)]]))
+    assert found is not None and found.slope == pytest.approx(10)
+
+
+def test_four_samples_are_no_trend() -> None:
+    assert trend(levels([1, 2, 3, 4])) is None
+
+
+def test_samples_are_thinned_to_minutes_and_then_to_hours(tmp_path: Path) -> None:
+    samples = PoolSamples(f"sqlite:///{tmp_path}/samples.sqlite")
+    for second in range(0, 3 * 86_400, 600):
+        for late in (0, 1):  # the second one of a minute is not kept
+            samples.keep({REF: Level(at=T0 + timedelta(seconds=second + late), used=second, capacity=10)})
+    samples._thinned = float("-inf")
+    end = T0 + timedelta(days=3)
+    samples.keep({REF: Level(at=end, used=1, capacity=10)})
+    found = samples.read(REF, T0)
+    samples.close()
+    assert [one.at for one in found if one.at < end - timedelta(days=2)] == [
+        T0 + timedelta(hours=hour) for hour in range(24)
+    ]
+    assert len([one for one in found if one.at >= end - timedelta(days=2)]) == 2 * 144 + 1

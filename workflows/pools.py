@@ -1,0 +1,161 @@
+"""What watching a pool is about: the pool, its marks, its levels, and where its drains stand."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+
+import rfc8785
+from pydantic import Field
+
+from workflows.payload import Payload
+from workflows.policy import Policy
+from workflows.triggers import Threshold
+
+
+class PoolState(StrEnum):
+    """Where a pool is, between its marks and its drains."""
+
+    NORMAL = "normal"
+    ABOVE = "above"
+    DRAINING = "draining"
+    HOLDING = "holding"
+    BLOCKED = "blocked"
+    CRITICAL = "critical"
+
+
+class PoolRef(Payload):
+    """A pool of a site, by the names that policies use."""
+
+    site: str
+    pool: str
+    filesystem: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.site}/{self.filesystem}" if self.filesystem else self.site
+        return f"{where}/{self.pool}"
+
+
+class Level(Payload):
+    """A pool as it was measured, in bytes; utilisation is used space by capacity."""
+
+    at: datetime
+    used: int
+    capacity: int
+
+    def reaches(self, percent: float) -> bool:
+        """Tell whether the level is at or above a mark."""
+        return self.used * 100 >= percent * self.capacity
+
+    @property
+    def percent(self) -> float:
+        """The level in percent of the capacity."""
+        return 100 * self.used / self.capacity
+
+
+class WatchEntry(Payload):
+    """One threshold of one policy at one site."""
+
+    policy: Policy
+    version: int
+    trigger: int
+
+    @property
+    def key(self) -> str:
+        """Tell it from the other entries of its pool."""
+        return f"{self.policy.name}/{self.trigger}"
+
+    @property
+    def threshold(self) -> Threshold:
+        """The trigger itself."""
+        threshold = self.policy.triggers[self.trigger].threshold
+        assert threshold is not None
+        return threshold
+
+    @property
+    def ref(self) -> PoolRef:
+        """The pool that it watches."""
+        mark = self.threshold
+        return PoolRef(site=self.policy.one_site, pool=mark.pool, filesystem=mark.filesystem)
+
+    @property
+    def digest(self) -> str:
+        """Tell whether two entries would do the same."""
+        return sha256(rfc8785.dumps([self.policy.digest, self.policy.one_site, self.version, self.trigger])).hexdigest()
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Its turn among the entries of its pool: by priority, then by name."""
+        return (self.policy.run.priority, self.policy.name, self.trigger)
+
+
+class Drain(Payload):
+    """A drain from its first tranche to its last: whose marks it serves, and what it has come to.
+
+    `confirmed` are bytes that the Hub said are done, counted from the level before them (`before`) and believed until
+    `believed_until`, whatever the Hub's own count of used space says until then.
+    """
+
+    since: datetime
+    entries: tuple[str, ...]
+    exhausted: tuple[str, ...] = ()
+    lowest: int
+    progress_at: datetime
+    tranches: int = 0
+    confirmed: int = 0
+    before: int = 0
+    believed_until: datetime | None = None
+    urgent: bool = False
+
+
+class Block(Payload):
+    """Why a pool that is too full is left alone, and when it is looked at again."""
+
+    why: str
+    since: datetime
+    until: datetime
+    used: int
+
+
+class PoolBook(Payload):
+    """All that is remembered of a pool between two decisions."""
+
+    above: dict[str, datetime] = Field(default_factory=dict)
+    drain: Drain | None = None
+    hold_until: datetime | None = None
+    blocked: Block | None = None
+    critical: bool = False
+    premigrated: dict[str, datetime] = Field(default_factory=dict)
+
+
+class DrainWait(Payload):
+    """What a drain waits for at this moment."""
+
+    run: str
+    why: str
+
+
+class WatchState(Payload):
+    """What a watcher hands to itself when it goes on with a fresh history."""
+
+    ref: PoolRef
+    entries: tuple[WatchEntry, ...] = ()
+    book: PoolBook = PoolBook()
+    runs: int = 0
+    decisions: int = 0
+
+
+class WatchStatus(Payload):
+    """The answer of a watcher: its entries in their turn, its book, the level that it last decided on."""
+
+    ref: PoolRef
+    state: PoolState
+    entries: tuple[WatchEntry, ...]
+    book: PoolBook
+    level: Level | None = None
+    run: str | None = None
+    waits_for: str | None = None
+    next_policy: str | None = None
+
+
+PREMIGRATE_EVERY = timedelta(hours=6)
+"""How often files between the marks are looked for while nothing is drained."""
