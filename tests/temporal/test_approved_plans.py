@@ -195,7 +195,7 @@ def migrate_elsewhere(hub: LocalHub, paths: list[str]) -> None:
 async def planned(client: Client, settings: Settings, stage: Stage) -> tuple[str, Plan | None]:
     """Start a run, and give its plan when it waits for somebody to approve it; a plan of nothing asks nobody."""
     run = await start_run(client, settings, stage.policy(), actor="ann", reason="a test")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not (status := await run_status(client, run)).state.final:
             if status.approval is not None:
                 assert status.plan is not None
@@ -210,7 +210,7 @@ async def ended(client: Client, settings: Settings, stage: Stage, run: str, plan
     assert (plan.files if plan else 0) == len(stage.planned), stage.story
     if plan is not None:
         await decide(client, run, actor="bob", reason="", digest=plan.digest, approved=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         report = await run_report(client, run)
     assert report.state is RunState.SUCCEEDED, (report, stage.story)
     assert report.outcomes.total == len(stage.planned)
