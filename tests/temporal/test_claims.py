@@ -102,7 +102,7 @@ class TestTwoRuns:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(10)
-        hub.faults(slow(1.0))
+        hub.faults(slow(4))
         first = await begun(client, settings, a_policy(files=5, concurrency=1))
         await until_at_the_hub(client, first, 1)
         second = await begun(client, settings, a_policy(workflow="premigrate", files=10))
@@ -121,7 +121,7 @@ class TestTwoRuns:
     ) -> None:
         hub.fill(2, folder="a")
         hub.fill(2, folder="b")
-        hub.faults(slow(1.0))
+        hub.faults(slow(4))
         files = load_policy(
             TREE.replace("tree", "files")
             .replace(
@@ -172,7 +172,7 @@ class TestATerminatedRun:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(8)
-        hub.faults(slow(3))
+        hub.faults(slow(6))
         first = await begun(client, settings, a_policy(files=4, concurrency=1))
         job = (await until_at_the_hub(client, first, 1))[0]
         await client.get_workflow_handle(first).terminate("a test")
@@ -197,7 +197,7 @@ class TestATerminatedRun:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         files = hub.fill(2)
-        hub.faults(slow(3))
+        hub.faults(slow(6))
         paths = [f"/mmfs1/projects/a/{file.name}" for file in files]
         claims = Claims(settings.claims.get_secret_value())
         claims.take(Place("dead", 1, 0), "london", paths)
