@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -170,7 +171,7 @@ def _neither(document: Document) -> Iterator[Problem]:
         around: Any = document.data.get("run") if len(key) > 1 else document.data
         if not isinstance(around, dict) or key[-1] in around or other[-1] in around:
             continue
-        if any(place in (key, other) for name in around for place in _meant((*key[:-1], name))):
+        if any(place in (key, other) for name in islice(around, _MOST_ERRORS) for place in _meant((*key[:-1], name))):
             continue
         yield document.problem(key, f"{dotted(key[:-1])}`{key[-1]}` is missing: {_described(key)}")
 
