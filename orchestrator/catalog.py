@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -14,8 +15,8 @@ from workflows.policy import Policy
 from workflows.units import Mistake, Mistakes, advice, nearest, shown
 
 __all__ = [
-    "LoadedPolicy", "PolicyError", "Problem", "dotted", "find_policy", "load_catalog", "load_policy", "policy_files",
-    "read_policy", "same_name",
+    "LoadedPolicy", "PolicyError", "Problem", "dotted", "find_loaded", "find_policy", "load_catalog", "load_policy",
+    "policy_files", "read_policy", "same_name",
 ]  # fmt: skip
 
 
@@ -69,17 +70,22 @@ def load_catalog(*places: Path) -> dict[str, LoadedPolicy]:
 
 def find_policy(folder: Path, name: str) -> Policy:
     """Read the policy of that name from a folder; the mistakes of other files do not matter."""
+    return find_loaded(folder, name).policy
+
+
+def find_loaded(folder: Path, name: str) -> LoadedPolicy:
+    """Read the policy of that name from a folder, and keep the places of its words."""
     names: list[str] = []
     own: PolicyError | None = None
     for file in policy_files(folder):
         try:
-            policy = load_policy(file)
+            loaded = read_policy(file)
         except PolicyError as error:
             own = error if file.stem == name else own
             continue
-        if policy.name == name:
-            return policy
-        names.append(policy.name)
+        if loaded.policy.name == name:
+            return loaded
+        names.append(loaded.policy.name)
     if own:
         raise own
     known = advice(name, sorted(names)) if names else "there is no policy that can be read"
@@ -165,7 +171,7 @@ def _neither(document: Document) -> Iterator[Problem]:
         around: Any = document.data.get("run") if len(key) > 1 else document.data
         if not isinstance(around, dict) or key[-1] in around or other[-1] in around:
             continue
-        if any(place in (key, other) for name in around for place in _meant((*key[:-1], name))):
+        if any(place in (key, other) for name in islice(around, _MOST_ERRORS) for place in _meant((*key[:-1], name))):
             continue
         yield document.problem(key, f"{dotted(key[:-1])}`{key[-1]}` is missing: {_described(key)}")
 

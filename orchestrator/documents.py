@@ -6,7 +6,7 @@ documents, no `yes`, `0o17`, `22:00` or date with a meaning of its own: what is 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import yaml
@@ -57,6 +57,12 @@ class Document:
     data: Any
     values: dict[Place, Spot] = field(default_factory=dict)
     keys: dict[Place, Spot] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+    def line(self, where: Place) -> tuple[int, str]:
+        """Give the number and the text of the line where a place begins, its key included."""
+        number = self.keys.get(where, self.place(where))[0]
+        return number, self.lines[number - 1].strip() if number <= len(self.lines) else ""
 
     def problem(self, where: Place, message: str, *, at_key: bool = False) -> Problem:
         """Make a problem at the nearest known place of the document."""
@@ -82,7 +88,7 @@ def read_document(content: bytes, name: str) -> Document:
         raise PolicyError((Problem(name, 1, 1, f"this is not YAML: {error}"),)) from error
     if reader.problems:
         raise PolicyError(several(reader.problems))
-    return document
+    return replace(document, lines=tuple(_LINE_ENDS.split(text)))
 
 
 def several(problems: list[Problem]) -> tuple[Problem, ...]:

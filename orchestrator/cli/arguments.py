@@ -10,6 +10,7 @@ import typer
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
+    from orchestrator.catalog import LoadedPolicy
     from orchestrator.settings import Settings
     from workflows.policy import Policy
 
@@ -28,17 +29,23 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.
 
 def read_policy(settings: "Settings", text: str) -> "Policy":
     """Read the policy that an argument names; raises PolicyError or Refusal."""
-    from orchestrator.catalog import find_policy, load_policy
+    return read_loaded(settings, text).policy
+
+
+def read_loaded(settings: "Settings", text: str) -> "LoadedPolicy":
+    """Read the policy that an argument names, and keep the places of its words; raises PolicyError or Refusal."""
+    from orchestrator.catalog import find_loaded
+    from orchestrator.catalog import read_policy as read_file
 
     file = Path(text)
     if file.suffix in (".yaml", ".yml") or "/" in text or file.is_file():
-        return load_policy(file)
+        return read_file(file)
     if not settings.policies_dir.is_dir():
         raise Refusal(
             f"no policy {text}: there is neither such a file nor the folder {settings.policies_dir}. "
             "Name a file, or set ORCHESTRATOR_POLICIES_DIR."
         )
-    return find_policy(settings.policies_dir, text)
+    return find_loaded(settings.policies_dir, text)
 
 
 def narrowed(policy: "Policy", site: str | None) -> "Policy":
