@@ -1,12 +1,15 @@
 """What the engine keeps for applied policies: kinds of things, each asked and changed in the same way."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities import schedules
 from activities.schedule_keeper import Keep
@@ -15,6 +18,33 @@ from workflows.ids import keeper_id
 from workflows.keep_schedules import KeepSchedules
 from workflows.policy import Policy
 from workflows.scheduled import ScheduledStart
+
+
+class NoWorker(Exception):
+    """No worker answers for what the engine keeps: start one (`orchestrator up` or `worker`), then do this again."""
+
+
+NOBODY_ANSWERS = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
+"""What Temporal says when no worker is there to answer."""
+
+ANSWERED_WITHIN = timedelta(seconds=30)
+
+
+@asynccontextmanager
+async def answered(what: str) -> AsyncIterator[None]:
+    """Give a worker so long to answer in the block. Raises NoWorker."""
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN.total_seconds()):
+            yield
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise NoWorker(f"no worker answers for {what}: {_ADVICE}") from error
+    except RPCError as error:
+        if error.status not in NOBODY_ANSWERS:
+            raise
+        raise NoWorker(f"no worker answers for {what}: {_ADVICE}") from error
+
+
+_ADVICE = "start one (`orchestrator up` or `orchestrator worker`), then do this again"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import timedelta
 from hashlib import sha256
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -12,14 +11,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.events import policy_place
 from activities.storage import Exists, Storage
-from orchestrator.applied import There, Wanted
+from orchestrator.applied import ANSWERED_WITHIN, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
 from workflows.policy import Policy
 from workflows.route_event import RouteEvents
 from workflows.routes import PolicyRoutes, routes_of
-
-ANSWERS_WITHIN = timedelta(seconds=20)
 
 
 class Routes:
@@ -59,14 +56,16 @@ class Routes:
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        await self._client.execute_update_with_start_workflow(
-            RouteEvents.put_routes, table, start_workflow_operation=start
-        )
+        async with answered("the routes of events"):
+            await self._client.execute_update_with_start_workflow(
+                RouteEvents.put_routes, table, start_workflow_operation=start
+            )
 
     async def remove(self, there: There) -> None:
         """Take the routes of a policy away."""
         try:
-            await router(self._client, self._task_queue).execute_update(RouteEvents.remove_routes, there.policy)
+            async with answered("the routes of events"):
+                await router(self._client, self._task_queue).execute_update(RouteEvents.remove_routes, there.policy)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -80,7 +79,8 @@ def router(client: Client, task_queue: str) -> WorkflowHandle[RouteEvents, None]
 async def router_status(client: Client, task_queue: str) -> RouterStatus:
     """Ask the router what it keeps; one that was never started keeps nothing."""
     try:
-        return await router(client, task_queue).query(RouteEvents.status, rpc_timeout=ANSWERS_WITHIN)
+        async with answered("the routes of events"):
+            return await router(client, task_queue).query(RouteEvents.status, rpc_timeout=ANSWERED_WITHIN)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return RouterStatus()

@@ -9,6 +9,7 @@ from orchestrator.applying import Action, Difference, PolicyChange
 from orchestrator.catalog import LoadedPolicy
 from orchestrator.engine import Engine
 from orchestrator.versions import Version
+from workflows.unready import unready
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,19 @@ class PolicyStanding:
 
 
 async def standings(engine: Engine, catalog: Mapping[str, LoadedPolicy]) -> list[PolicyStanding]:
-    """Compare the folder, the applied versions and the engine; raises ApplyError like an apply."""
-    in_folder = {change.policy: change for change in (await engine.applying.difference(catalog)).changes}
+    """Compare the folder, the applied versions and the engine."""
+    half = {name: words for name, one in catalog.items() if (words := unready(one.policy))}
+    whole = {name: one for name, one in catalog.items() if name not in half}
+    in_folder = {change.policy: change for change in (await engine.applying.difference(whole)).changes}
     current = engine.versions.current()
     difference = await _applied_difference(engine, [name for name in current if name not in in_folder])
     changes = {**in_folder, **{change.policy: change for change in difference.changes}}
     holds = engine.holds.standing()
-    found = []
+    found = [
+        PolicyStanding(name, None, f"uses {', '.join(words)}, not followed yet", (), (), None)
+        for name, words in half.items()
+        if name not in current
+    ]
     for name in sorted(set(changes) | set(current)):
         change = changes[name]
         labels = catalog[name].policy.labels if name in catalog else {}
@@ -44,7 +51,7 @@ async def standings(engine: Engine, catalog: Mapping[str, LoadedPolicy]) -> list
                 hold=next((hold for hold in holds if hold.covers(name, None, labels)), None),
             )
         )
-    return found
+    return sorted(found, key=lambda one: one.policy)
 
 
 async def _applied_difference(engine: Engine, names: list[str]) -> Difference:

@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 from orchestrator.settings import Settings
 
 DEFAULT_ADDRESS = "localhost:7233"
+_PAUSE = 0.1
 
 
 class TemporalUnreachable(Exception):
@@ -23,12 +24,32 @@ class TemporalUnreachable(Exception):
 
 
 async def connect(settings: Settings, *, within: float = 10.0) -> Client:
-    """Connect within so many seconds; the address of the settings wins over a profile's."""
+    """Connect within so many seconds; the address of the settings wins over a profile's.
+
+    A server that is just starting takes connections a moment before it answers: it is waited for. One that takes none
+    is not.
+    """
     config = ClientConfig.load_client_connect_config()
     address = config["target_host"] = settings.temporal_address or config.get("target_host") or DEFAULT_ADDRESS
     try:
         async with asyncio.timeout(within):
-            return await Client.connect(**config, data_converter=pydantic_data_converter)
+            while True:
+                try:
+                    return await Client.connect(**config, data_converter=pydantic_data_converter)
+                except (RuntimeError, RPCError):
+                    if not await _takes_connections(address):
+                        raise
+                    await asyncio.sleep(_PAUSE)
     except (TimeoutError, RuntimeError, RPCError) as error:
         # What the SDK says of a connection are the insides of its own library: the cause keeps it.
         raise TemporalUnreachable(address) from error
+
+
+async def _takes_connections(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host.strip("[]") or address, int(port))
+    except (OSError, ValueError):
+        return False
+    writer.close()
+    return True

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
 
 from temporalio.client import (
     Client,
@@ -14,17 +13,15 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.applied import There, Wanted
-from orchestrator.applying import ApplyError
+from orchestrator.applied import ANSWERED_WITHIN, There, Wanted, answered
 from workflows import units
 from workflows.ids import watch_id, watch_prefix
 from workflows.policy import Policy
 from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus
 from workflows.watch_pool import WatchPool
 
-PATIENCE = timedelta(seconds=30)
 _AT_ONCE = 20
-_UNHEARD = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
+_WHAT = "the watched pools"
 
 
 class Watches:
@@ -69,22 +66,15 @@ class Watches:
             static_summary=f"pool {ref}"[:200],
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
-        try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                await self._client.execute_update_with_start_workflow(
-                    WatchPool.put, entry, start_workflow_operation=start
-                )
-        except TimeoutError as error:
-            raise _nobody_works() from error
+        async with answered(_WHAT):
+            await self._client.execute_update_with_start_workflow(WatchPool.put, entry, start_workflow_operation=start)
 
     async def remove(self, there: There) -> None:
         """Take the entry from its watcher; one that is gone stays so."""
         watcher, _, key = there.id.partition("#")
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
+            async with answered(_WHAT):
                 await self._client.get_workflow_handle(watcher).execute_update(WatchPool.remove, key)
-        except TimeoutError as error:
-            raise _nobody_works() from error
         except WorkflowUpdateFailedError:
             return
         except RPCError as error:
@@ -102,15 +92,15 @@ class Watches:
         async def ask(id_: str) -> WatchStatus | None:
             async with gate:
                 try:
-                    status = await self._client.get_workflow_handle(id_).query(WatchPool.status, rpc_timeout=PATIENCE)
+                    async with answered(_WHAT):
+                        watcher = self._client.get_workflow_handle(id_)
+                        status = await watcher.query(WatchPool.status, rpc_timeout=ANSWERED_WITHIN)
                     return status if status.entries else None  # one that has ended answers too
                 except WorkflowQueryFailedError:
                     return None
                 except RPCError as error:
                     if error.status is RPCStatusCode.NOT_FOUND:  # it ended meanwhile
                         return None
-                    if error.status in _UNHEARD:
-                        raise _nobody_works() from error
                     raise
 
         found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
@@ -125,10 +115,6 @@ class Watches:
 
     def _id(self, ref: PoolRef, entry: WatchEntry) -> str:
         return f"{self._watch_id(ref)}#{entry.key}"
-
-
-def _nobody_works() -> ApplyError:
-    return ApplyError("no worker answers for the watched pools: start one (orchestrator up), then do this again")
 
 
 def _text(entry: WatchEntry) -> str:

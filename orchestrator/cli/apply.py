@@ -108,26 +108,23 @@ def _change(
     """Show the difference, ask, and make it so."""
     names = list(remove)
 
-    async def look(engine: "Engine") -> "Difference":
+    async def look_and_do(engine: "Engine") -> "tuple[Difference, bool]":
         _refuse_unknown(names, engine)
         with show.waiting("comparing"):
-            return await engine.applying.difference(catalog, remove=names, prune=prune)
+            difference = await engine.applying.difference(catalog, remove=names, prune=prune)
+        doing = not (dry_run or difference.empty)
+        if not as_json:
+            print_difference(difference)
+            if doing and not yes:
+                await asyncio.to_thread(_ask)
+        elif doing and not yes:
+            raise Refusal("--json asks nothing: add --yes to apply, or --dry-run to look")
+        if doing:
+            with show.waiting("applying"):
+                await engine.applying.apply(difference, catalog, actor=show.actor(), reason=reason)
+        return difference, doing
 
-    difference = _with_engine(look)
-    doing = not (dry_run or difference.empty)
-    if not as_json:
-        print_difference(difference)
-        if doing and not yes:
-            _ask()
-    elif doing and not yes:
-        raise Refusal("--json asks nothing: add --yes to apply, or --dry-run to look")
-
-    async def make_so(engine: "Engine") -> None:
-        with show.waiting("applying"):
-            await engine.applying.apply(difference, catalog, actor=show.actor(), reason=reason)
-
-    if doing:
-        _with_engine(make_so)
+    difference, doing = _with_engine(look_and_do, works=True)
     if as_json:
         show.document({**document(difference), "applied": doing})
     elif doing:
@@ -171,7 +168,7 @@ async def _applied_names(engine: "Engine") -> list[str]:
     return list(engine.versions.current())
 
 
-def _with_engine(ask: "Callable[[Engine], Awaitable[T]]") -> T:
+def _with_engine(ask: "Callable[[Engine], Awaitable[T]]", *, works: bool = False) -> T:
     from orchestrator.cli.engine import with_engine
 
-    return with_engine(ask)
+    return with_engine(ask, works=works)

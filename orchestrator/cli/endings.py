@@ -58,6 +58,7 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.temporal", "TemporalUnreachable", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),
         ("orchestrator.runs", "RunError", Ending.BAD_INPUT, ""),
         ("orchestrator.applying", "ApplyError", Ending.BAD_INPUT, ""),
+        ("orchestrator.applied", "NoWorker", Ending.UNREACHABLE, ""),
         ("orchestrator.versions", "VersionError", Ending.BAD_INPUT, ""),
         ("orchestrator.outcome_files", "NoOutcomes", Ending.BAD_INPUT, ""),
         ("activities.lists", "BadList", Ending.BAD_INPUT, ""),

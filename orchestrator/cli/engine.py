@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def with_engine(ask: "Callable[[Engine], Awaitable[T]]") -> T:
-    """Open the engine, ask it something, and close it."""
+def with_engine(ask: "Callable[[Engine], Awaitable[T]]", *, works: bool = False) -> T:
+    """Open the engine, ask it something, and close it; `works` for what watchers, routes or runs must answer."""
     from orchestrator.engine import open_engine
     from orchestrator.settings import load_settings
-    from orchestrator.stack import TEMPORAL, Stack
+    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
+
+    needs = (TEMPORAL, HUB, WORKER) if works else (TEMPORAL,)
 
     async def asked(stack: Stack) -> T:
         async with open_engine(stack.settings) as engine:
             return await ask(engine)
 
-    with Stack(load_settings(), TEMPORAL, tell=show.note) as stack:
+    with Stack(load_settings(), *needs, tell=show.note) as stack:
         return asyncio.run(asked(stack))

@@ -79,7 +79,7 @@ def freeze(
             key=secrets.token_hex(8),
         )
 
-    hold, paused = with_engine(ask)
+    hold, paused = with_engine(ask, works=runs)
     if as_json:
         show.document({**_document(hold), "paused_runs": paused})
         return
@@ -103,7 +103,7 @@ def thaw(
         holds = _meant([hold for hold in engine.holds.standing() if hold.kind == "freeze"], number, every=every)
         return [(hold, await lift(engine, hold, actor=show.actor(), reason=reason)) for hold in holds]
 
-    lifted = with_engine(ask)
+    lifted = with_engine(ask, works=True)
     if as_json:
         show.document([{**_document(hold), "resumed_runs": runs} for hold, runs in lifted])
         return

@@ -90,7 +90,7 @@ def _views() -> "list[PoolView]":
     from orchestrator.pool_views import pool_views
     from orchestrator.settings import load_settings
 
-    return pool_views(load_settings(), with_engine(lambda engine: engine.watches.all()))
+    return pool_views(load_settings(), with_engine(lambda engine: engine.watches.all(), works=True))
 
 
 def _waits(view: "PoolView") -> str:

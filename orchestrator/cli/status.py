@@ -33,7 +33,7 @@ def status(
         with show.waiting("comparing"):
             return await standings(engine, catalog)
 
-    found = with_engine(look)
+    found = with_engine(look, works=True)
     if as_json:
         show.document([_document(one) for one in found])
     else:
