@@ -124,6 +124,7 @@ def test_names_that_hurt_arrive_under_their_exact_name(machine: Machine) -> None
 def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) -> None:
     files = machine.fill(4)
     machine.policy()
+    machine.up()
     assert machine.json("run", "archive", "--wait")["outcomes"]["done"] == 4
     shipped = Path(__file__).parents[2] / "policies" / "recall-by-list.yaml"
     shutil.copy(shipped, machine.policies)
