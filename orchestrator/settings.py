@@ -13,6 +13,8 @@ from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
+from orchestrator.web.signature import keys_of
+
 PREFIX = "ORCHESTRATOR_"
 SECRETS = ("hub_key", "hub_password", "audit_url", "event_secrets")
 
@@ -145,6 +147,13 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected an address such as https://hub.example/api")
         return value.rstrip("/")
+
+    @field_validator("event_secrets")
+    @classmethod
+    def _strong_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not keys_of(value.get_secret_value()):
+            raise ValueError("holds no secret: make one with `openssl rand -base64 32`")
+        return value
 
     @field_validator("state_dir", "policies_dir", "localhub_root")
     @classmethod

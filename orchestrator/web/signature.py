@@ -1,7 +1,6 @@
 """Signatures of events as Standard Webhooks has them: HMAC-SHA-256 over id, time and body, in `webhook-` headers."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -28,7 +27,7 @@ def keys_of(text: str) -> list[bytes]:
     for one in text.replace(",", " ").split():
         try:
             key = base64.b64decode(one.removeprefix(_PREFIX), validate=True) if _PREFIX in one[:6] else one.encode()
-        except binascii.Error:
+        except ValueError:
             raise ValueError("a secret that begins with whsec_ goes on in base64") from None
         if len(key) < 16:
             raise ValueError("a secret has less than 16 bytes: make one with `openssl rand -base64 32`")

@@ -123,3 +123,15 @@ def test_what_a_caller_gives_wins_over_the_environment(monkeypatch: pytest.Monke
     settings: Settings = load_settings(state_dir=tmp_path, temporal_address=None)
     assert settings.state_dir == tmp_path
     assert settings.temporal_address is None
+
+
+@pytest.mark.parametrize(
+    "secrets", ["short", "whsec_c2hvcnQ=", "whsec_%%", "whsec_\u00e9", ",", "0123456789abcdef short"]
+)
+def test_a_weak_or_malformed_event_secret_is_refused_with_the_variables_name_and_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, secrets: str
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_EVENT_SECRETS", secrets)
+    with pytest.raises(SettingsError, match=r"^ORCHESTRATOR_EVENT_SECRETS: (a secret|holds no secret)") as refused:
+        load_settings()
+    assert "%%" not in str(refused.value) and "0123456789" not in str(refused.value)
