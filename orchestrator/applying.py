@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from orchestrator.applied import Kind, There, Wanted
 from orchestrator.catalog import LoadedPolicy, PolicyError
+from orchestrator.linting.finding import Severity
+from orchestrator.linting.neighbours import neighbour_findings
 from orchestrator.versions import Version, VersionError, Versions
 from workflows.policy import Policy
 from workflows.unready import unready
@@ -89,6 +91,7 @@ class Applying:
         _check_whole(catalog)
         current = self._versions.current()
         leaving = set(remove) | {name for name in current if prune and name not in catalog}
+        self._refuse_circles(catalog, [name for name in current if name not in leaving and name not in catalog])
         there = await self._there([*(loaded.policy for loaded in catalog.values()), *self._applied(current, leaving)])
         orphans = {name for name in there if name not in current and name not in catalog}
         changes = [self._changed(loaded, current.get(name), there.get(name, ())) for name, loaded in catalog.items()]
@@ -113,6 +116,17 @@ class Applying:
                 raise ApplyError(str(error)) from error
             for part in change.parts:
                 await self._make_so(part)
+
+    def _refuse_circles(self, catalog: Mapping[str, LoadedPolicy], others: Iterable[str]) -> None:
+        """Let no policies start each other without end, also where they are applied one by one."""
+        if not any(trigger.after for loaded in catalog.values() for trigger in loaded.policy.triggers):
+            return
+        staying = {policy.name: policy for policy in self._applied(self._versions.current(), others)}
+        together = staying | {name: loaded.policy for name, loaded in catalog.items()}
+        for name, loaded in catalog.items():
+            for finding in neighbour_findings(loaded.policy, together, complete=False):
+                if finding.severity is Severity.ERROR:
+                    raise ApplyError(f"policy {name}: {finding.text}")
 
     async def _there(self, policies: Iterable[Policy]) -> dict[str, list[There]]:
         """Give what the engine keeps, by policy; what these policies want is looked up one by one."""

@@ -17,7 +17,7 @@ from temporalio.client import (
 
 from activities import schedules
 from orchestrator.applied import There
-from orchestrator.applying import ApplyError, Difference
+from orchestrator.applying import Action, ApplyError, Difference
 from orchestrator.catalog import LoadedPolicy, read_policy
 from orchestrator.engine import Engine, open_engine
 from orchestrator.settings import Settings, load_settings
@@ -240,3 +240,18 @@ async def test_a_policy_that_this_version_would_only_half_obey_is_refused(engine
     with pytest.raises(ApplyError, match=r"nightly uses run\.windows"):
         await engine.applying.difference({"nightly": read_policy(text.encode(), "x")})
     assert engine.versions.current() == {}
+
+
+async def test_a_circle_of_policies_is_refused_also_when_they_are_applied_one_by_one(engine: Engine) -> None:
+    def after(name: str, other: str) -> dict[str, LoadedPolicy]:
+        text = (
+            f"version: 1\nname: {name}\nsite: london\ntriggers: [after: {{policy: {other}}}]\n"
+            "select: {from: {space: p}}\nrun: {workflow: migrate}\n"
+        )
+        return {name: read_policy(text.encode(), f"{name}.yaml")}
+
+    first = after("first", "second")["first"]
+    engine.versions.add(first, 1, actor="ann", reason="")
+    with pytest.raises(ApplyError, match="start each other without end"):
+        await engine.applying.difference(after("second", "first"))
+    assert (await engine.applying.difference(after("third", "first"))).count(Action.CREATE) == 1
