@@ -189,8 +189,7 @@ class RunDesk:
         try:
             end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run.run, **FOLLOW)
             ended = EndedRun(run=run.run, policy=run.policy, site=self._site, state=end.state)
-            if workflow.patched("chains"):
-                await workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD)
+            await workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD)
         except ActivityError:
             # Nobody can say how it ended; its place is free all the same, the claims keep its files apart.
             workflow.logger.exception("a run could not be followed")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from temporalio.client import Client
 
+from activities.events import tell_router
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
 from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, start_run
@@ -13,7 +14,8 @@ from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy
 from tests.temporal.test_replay import HISTORIES, STORIES
-from workflows.ids import desk_id, keeper_id
+from workflows.events import CloudEvent
+from workflows.ids import desk_id, keeper_id, router_id
 from workflows.keep_schedules import KeepSchedules
 from workflows.run_desk import RunDesk
 
@@ -24,6 +26,14 @@ site: london
 triggers: [schedule: {{cron: "0 3 1 1 *", overlap: {overlap}}}]
 select: {{from: {{space: projects}}}}
 run: {{workflow: migrate, batch: {{files: 5}}, concurrency: 1}}
+"""
+ROUTED = """
+version: 1
+name: {name}
+site: london
+triggers: [{{{trigger}}}]
+select: {{from: {{space: projects}}}}
+run: {{workflow: migrate}}
 """
 GUARDS = {"refused": "{max_files: 29}", "unusual": "{unusual: {factor: 2}, on_exceed: truncate}"}
 APPROVAL = {
@@ -98,6 +108,29 @@ async def test_a_schedule_and_its_desk_are_recorded(client: Client, settings: Se
         async for fired in client.list_workflows("WorkflowType = 'Fire'"):
             if fired.id.startswith(settings.task_queue):
                 await _write(client, fired.id, "fire")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_router_is_recorded(client: Client, settings: Settings, hub: LocalHub) -> None:
+    """A burst settles, an event comes twice, one matches nothing, a chain starts, the routes are removed."""
+    hub.fill(2)
+    texts = {"evented": "event: {type: disk.full, settle: 1s}", "chained": "after: {policy: evented}"}
+    catalog = {
+        name: read_policy(ROUTED.format(name=name, trigger=trigger).encode(), f"{name}.yaml")
+        for name, trigger in texts.items()
+    }
+    async with open_engine(settings) as engine:
+        difference = await engine.applying.difference(catalog)
+        await engine.applying.apply(difference, catalog, actor="ann", reason="a recording")
+        events = [CloudEvent(id=str(number % 3), source="test", type="disk.full", data={}) for number in range(5)]
+        await tell_router(client, settings.task_queue, [*events, CloudEvent(id="9", source="test", type="x", data={})])
+        for _ in range(300):
+            if start_records(settings, policy="chained", state="begun", limit=9):
+                break
+            await asyncio.sleep(0.1)
+        gone = await engine.applying.difference({}, remove=texts)
+        await engine.applying.apply(gone, {}, actor="ann", reason="a recording")
+    await _write(client, router_id(settings.task_queue), "route-events")
 
 
 async def _write(client: Client, workflow: str, name: str) -> None:

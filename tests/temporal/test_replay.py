@@ -28,7 +28,7 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 def test_every_story_of_every_workflow_is_recorded() -> None:
     recorded = {path.stem for path in HISTORIES.glob("*.json")}
     assert recorded >= {f"run-policy-{story}" for story in STORIES}
-    assert recorded >= {"run-desk", "fire", "keep-schedules"}
+    assert recorded >= {"run-desk", "fire", "keep-schedules", "route-events"}
     assert recorded >= {"watch-pool-drained", "watch-pool-blocked"}
     assert recorded >= {f"run-batches-{story}" for story in STORIES if story not in WITHOUT_WORK}
 
