@@ -38,6 +38,13 @@ class Part:
     there: There | None = None
     why: str = ""
 
+    @property
+    def subject(self) -> Wanted | There:
+        """The thing itself, as it is wanted or, where it is not, as it is there."""
+        found = self.wanted or self.there
+        assert found is not None, "a part is wanted, or there, or both"
+        return found
+
 
 @dataclass(frozen=True)
 class PolicyChange:
@@ -155,7 +162,7 @@ class Applying:
             self._versions.add(catalog[change.policy], change.number, actor=actor, reason=reason)
 
     async def _make_so(self, part: Part) -> None:
-        kind = next(one for one in self._kinds if one.name == (part.wanted or part.there).kind)  # type: ignore[union-attr]
+        kind = next(one for one in self._kinds if one.name == part.subject.kind)
         if part.action in (Action.CREATE, Action.CHANGE) and part.wanted is not None:
             await kind.put(part.wanted)
         elif part.action is Action.REMOVE and part.there is not None:

@@ -84,8 +84,8 @@ def document(difference: "Difference") -> dict[str, Any]:
                 "parts": [
                     {
                         "action": str(part.action),
-                        "kind": (part.wanted or part.there).kind,  # type: ignore[union-attr]
-                        "id": (part.wanted or part.there).id,  # type: ignore[union-attr]
+                        "kind": part.subject.kind,
+                        "id": part.subject.id,
                         "text": part.text,
                         "paused": part.there.paused if part.there else False,
                     }
