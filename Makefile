@@ -6,7 +6,7 @@ PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-WORKERS ?= 4
+WORKERS ?= 3
 
 .PHONY: help install demo test check bench clean
 

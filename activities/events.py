@@ -16,7 +16,7 @@ from workflows.ids import router_id
 from workflows.policy import Policy
 from workflows.routes import Matched
 from workflows.run import EndedRun, RunRequest
-from workflows.starts import Cause, Wish
+from workflows.starts import Cause, wish_for
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Events:
                 run="", policy=policy.at(site), version=burst.version, actor=burst.route.kind, reason=burst.text
             )
             cause = Cause(kind=burst.route.kind, text=burst.text)
-            await hand_in(self.client, self.task_queue, Wish(key=burst.key_at(site), request=request, cause=cause))
+            await hand_in(self.client, self.task_queue, wish_for(key=burst.key_at(site), request=request, cause=cause))
 
     @activity.defn
     async def tell_run_ended(self, ended: EndedRun) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.audit import Audit, AuditRecord, Event
@@ -77,22 +76,21 @@ class Starts:
         body = {
             "policy": wish.policy,
             "site": wish.site,
-            "version": wish.request.version,
+            "version": wish.version,
             "kind": wish.cause.kind,
             "text": wish.cause.text,
             "scheduled": None if wish.cause.scheduled is None else wish.cause.scheduled.isoformat(),
             "overlap": wish.overlap,
             "token": told.token,
         }
-        record = AuditRecord(event=Event.START_WISHED, actor=wish.request.actor, key=start_key(wish.key), body=body)
+        record = AuditRecord(event=Event.START_WISHED, actor=wish.actor, key=start_key(wish.key), body=body)
         stored = (await self.audit.write(record))[0]
         return Heard(first=stored.body.get("token") == told.token)
 
     @activity.defn
     async def look_for_room(self, wish: Wish) -> Room:
         """Tell whether somebody holds the policy or its site back, and how many runs the site may have."""
-        policy = wish.request.policy
-        hold = await asyncio.to_thread(self.holds.on, policy.name, policy.one_site, policy.labels)
+        hold = await asyncio.to_thread(self.holds.on, wish.policy, wish.site, wish.labels)
         return Room(held=None if hold is None else str(hold), most_runs=self.most_runs)
 
     @activity.defn
@@ -147,19 +145,14 @@ class Starts:
 async def hand_in(client: Client, task_queue: str, wish: Wish) -> None:
     """Tell a desk of a wish, durably: it is heard as soon as a worker works."""
     state = DeskState(site=wish.site)
-    try:
-        await client.start_workflow(
-            "RunDesk",
-            state,
-            id=desk_id(task_queue, wish.site),
-            task_queue=task_queue,
-            start_signal="want",
-            start_signal_args=[wish],
-        )
-    except RPCError as error:
-        if error.status is RPCStatusCode.INVALID_ARGUMENT:
-            raise ApplicationError(str(error), type="BadWish", non_retryable=True) from error
-        raise
+    await client.start_workflow(
+        "RunDesk",
+        state,
+        id=desk_id(task_queue, wish.site),
+        task_queue=task_queue,
+        start_signal="want",
+        start_signal_args=[wish],
+    )
 
 
 def start_key(key: str, what: str = "") -> str:

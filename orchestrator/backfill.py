@@ -10,7 +10,7 @@ from orchestrator.planned_starts import PlannedStart, planned_starts
 from workflows.policy import Policy
 from workflows.run import RunRequest
 from workflows.scheduled import ScheduledStart
-from workflows.starts import Cause, Wish
+from workflows.starts import Cause, Wish, wish_for
 
 MOST = 100
 
@@ -56,7 +56,7 @@ def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor:
             reason=f"{text}: {reason}" if reason else text,
             as_of_us=round(at.timestamp() * 1_000_000),
         )
-        yield Wish(
+        yield wish_for(
             key=f"{policy.name}/{policy.one_site}/backfill-{past.start.trigger}/{at:%Y-%m-%dT%H:%M:%SZ}",
             request=request,
             cause=Cause(kind="backfill", text=text, scheduled=at),

@@ -32,7 +32,7 @@ from workflows.run import Decision, Flight, Person, RunReport, RunRequest, RunSt
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
-from workflows.starts import Cause, Start, StartState, Wish
+from workflows.starts import Cause, Start, StartState, Wish, wish_for
 from workflows.unready import unready
 
 LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
@@ -119,7 +119,7 @@ async def ask_for_run(
         reason=reason,
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
     )
-    wish = Wish(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
+    wish = wish_for(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
     await hand_in(client, settings.task_queue, wish)
     return await _answer(client, settings, wish, within)
 
@@ -300,7 +300,7 @@ async def _answer(client: Client, settings: Settings, wish: Wish, within: float)
             return start
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.5)
-    return Start(key=wish.key, state=StartState.QUEUED, run=wish.request.run, why="no worker has answered yet")
+    return Start(key=wish.key, state=StartState.QUEUED, run=wish.run, why="no worker has answered yet")
 
 
 async def _told(client: Client, settings: Settings, site: str, key: str, *, within: float) -> Start | None:

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.options import RECORD
     from workflows.run import RunRequest
     from workflows.scheduled import ScheduledStart
-    from workflows.starts import Cause, Wish
+    from workflows.starts import Cause, wish_for
 
 SCHEDULED_FOR = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 LATE = timedelta(minutes=1)
@@ -27,7 +27,7 @@ class Fire:
         meant = workflow.info().typed_search_attributes.get(SCHEDULED_FOR) or now
         text = start.text + _lateness(meant, now, start.jitter)
         request = RunRequest(run="", policy=start.policy, version=start.version, actor="schedule", reason=text)
-        wish = Wish(
+        wish = wish_for(
             key=start.key_at(meant),
             request=request,
             cause=Cause(kind="schedule", text=text, scheduled=meant),

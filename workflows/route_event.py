@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.events import Events
@@ -94,12 +94,23 @@ class RouteEvents:
         told = [one for one in told if one.matched or one.event.type not in KEPT_ELSEWHERE]
         answers: list[HeardEvent] = []
         if told:
-            answers = await workflow.execute_local_activity_method(Events.hear_events, tuple(told), **AT_ONCE)
+            answers = await self._written(told)
         for one, answer in zip(told, answers, strict=True):
             if answer.first:
                 for matched in answer.matched:
                     self._settle(one.event, matched)
         del self._arrived[: len(events)]
+
+    async def _written(self, told: list[ToldEvent]) -> list[HeardEvent]:
+        """Write events into the audit; one that can never be written costs only itself."""
+        try:
+            return await workflow.execute_local_activity_method(Events.hear_events, tuple(told), **AT_ONCE)
+        except FailureError as error:
+            if len(told) > 1:
+                return [answer for one in told for answer in await self._written([one])]
+            self._trouble = f"{told[0].event.text} could not be kept: {error.__cause__ or error}"
+            workflow.logger.exception("an event could not be kept")
+            return [HeardEvent(first=False)]
 
     def _matched(self, event: CloudEvent) -> Iterator[Matched]:
         for table in self._tables.values():
@@ -141,9 +152,9 @@ class RouteEvents:
     async def _hand_over(self, burst: Burst) -> None:
         try:
             await workflow.execute_local_activity_method(Events.hand_over, burst, **AT_ONCE)
-        except ActivityError as error:
+        except FailureError as error:
             # Only what no further try can mend ends here; the events stay listed, and can be replayed.
-            self._trouble = f"{burst.policy} could not be started for {burst.first_text}: {error.cause}"
+            self._trouble = f"{burst.policy} could not be started for {burst.first_text}: {error.__cause__ or error}"
             workflow.logger.exception("a burst could not be handed over")
 
     # The Hub.

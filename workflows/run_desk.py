@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         Wish,
     )
-    from workflows.turns import in_turn, may_begin, may_wait, turn_of
+    from workflows.turns import in_turn, may_begin, may_travel, may_wait, turn_of
 
 HEARD_WITHIN = timedelta(seconds=10)
 """How long the end of a run takes to reach its desk, a lost worker left aside."""
@@ -45,7 +45,7 @@ class RunDesk:
     def __init__(self, state: DeskState) -> None:
         self._site = state.site
         self._open = {run.run: run for run in state.open}
-        self._arrived = list(state.arrived)
+        self._arrived = {wish.key: wish for wish in state.arrived}
         self._waiting = list(state.waiting)
         self._answers = {answer.key: answer for answer in state.answers}
         self._look = True
@@ -58,18 +58,20 @@ class RunDesk:
             self._follow(run)
         while True:
             await workflow.wait_condition(lambda: bool(self._arrived) or self._look)
-            if workflow.info().is_continue_as_new_suggested():
+            if workflow.info().is_continue_as_new_suggested() and may_travel(self._arrived.values()):
                 workflow.continue_as_new(self._state())
-            self._look = False
-            while self._arrived:
-                await self._hear_safely(self._arrived[0])
-                self._arrived.pop(0)
-            await self._begin_in_turn()
+            if self._arrived:
+                key, wish = next(iter(self._arrived.items()))
+                await self._hear_safely(wish)
+                del self._arrived[key]
+            if not self._arrived:
+                self._look = False
+                await self._begin_in_turn()
 
     @workflow.signal
     def want(self, wish: Wish) -> None:
         """Hear a wish."""
-        self._arrived.append(wish)
+        self._arrived.setdefault(wish.key, wish)
 
     @workflow.signal
     def look(self) -> None:
@@ -92,7 +94,7 @@ class RunDesk:
         """Let no wish that can never be recorded or begun end the desk for all others."""
         try:
             await self._hear(wish)
-        except (ActivityError, WorkflowAlreadyStartedError) as error:
+        except FailureError as error:
             workflow.logger.exception("a wish could not be met", extra={"key": wish.key})
             self._remember(
                 Start(key=wish.key, state=StartState.SKIPPED, why=f"it cannot be met: {error.__cause__ or error}")
@@ -110,7 +112,7 @@ class RunDesk:
             self._waiting.remove(waits)
             await self._answer(waits.wish, StartState.SKIPPED, why="a later start took its place")
         for run in turn.cancel:
-            person = Person(actor=wish.request.actor, reason=f"{wish.cause.text} takes its place")
+            person = Person(actor=wish.actor, reason=f"{wish.cause.text} takes its place")
             await workflow.execute_activity_method(Starts.cancel_run, Cancel(run=run, person=person), **CANCEL_RUN)
         if turn.verdict == "skip":
             await self._answer(wish, StartState.SKIPPED, why=turn.why)
@@ -146,8 +148,8 @@ class RunDesk:
 
     async def _begin(self, wish: Wish, since: Waiting | None) -> None:
         now = workflow.now()
-        run = wish.request.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{workflow.uuid4().hex[:4]}"
-        request = wish.request.model_copy(update={"run": run})
+        run = wish.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{workflow.uuid4().hex[:4]}"
+        request = wish.read_request().model_copy(update={"run": run})
         await workflow.start_child_workflow(
             RunPolicy.run,
             request,
@@ -215,13 +217,13 @@ class RunDesk:
             Audit.record,
             AuditRecord(
                 event=EVENTS[state],
-                actor=wish.request.actor,
+                actor=wish.actor,
                 key=start_key(wish.key, str(state)),
                 body=body,
             ),
             **AT_ONCE,
         )
-        self._remember(Start(key=wish.key, state=state, run=run or wish.request.run or None, why=why))
+        self._remember(Start(key=wish.key, state=state, run=run or wish.run or None, why=why))
 
     def _remember(self, start: Start) -> None:
         self._answers.pop(start.key, None)
@@ -233,7 +235,7 @@ class RunDesk:
         return DeskState(
             site=self._site,
             open=tuple(self._open.values()),
-            arrived=tuple(self._arrived),
+            arrived=tuple(self._arrived.values()),
             waiting=tuple(self._waiting),
             answers=tuple(self._answers.values()),
         )

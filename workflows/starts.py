@@ -22,30 +22,46 @@ class Cause(Payload):
 
 
 class Wish(Payload):
-    """Somebody wants a policy to run; told twice under one key it starts once.
+    """Somebody wants a policy to run; told twice under one key it starts once. `wish_for` makes one.
 
-    The request names its run already, or leaves that to the desk.
+    What a desk decides by stands beside the request, which travels as text and is read when its run begins: hundreds
+    of wishes may come at once, and to read as many policies in one go takes longer than a workflow may think. The
+    request names its run already, or leaves that to the desk.
     """
 
     key: str
-    request: RunRequest
+    policy: str
+    site: str
+    priority: int
+    labels: dict[str, str]
+    version: int | None
+    actor: str
+    run: str
+    request: str
     cause: Cause
-    overlap: Overlap = "queue_one"
+    overlap: Overlap
 
-    @property
-    def policy(self) -> str:
-        """The policy's name."""
-        return self.request.policy.name
+    def read_request(self) -> RunRequest:
+        """Read the request."""
+        return RunRequest.model_validate_json(self.request)
 
-    @property
-    def site(self) -> str:
-        """The site of its run."""
-        return self.request.policy.one_site
 
-    @property
-    def priority(self) -> int:
-        """1 begins first, 5 last."""
-        return self.request.policy.run.priority
+def wish_for(*, key: str, request: RunRequest, cause: Cause, overlap: Overlap = "queue_one") -> Wish:
+    """Make a wish of a request."""
+    policy = request.policy
+    return Wish(
+        key=key,
+        policy=policy.name,
+        site=policy.one_site,
+        priority=policy.run.priority,
+        labels=policy.labels,
+        version=request.version,
+        actor=request.actor,
+        run=request.run,
+        request=request.model_dump_json(),
+        cause=cause,
+        overlap=overlap,
+    )
 
 
 class StartState(StrEnum):

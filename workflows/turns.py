@@ -1,13 +1,13 @@
 """Whose turn it is: overlap of one policy's runs, the limit of a site, priorities. Plain rules over plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from workflows.starts import OpenRun, Waiting, Wish
 
 MOST_WAITING = 200
-MOST_WAITING_BYTES = 1_000_000
+MOST_WAITING_BYTES = 800_000
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,13 @@ def turn_of(wish: Wish, open_runs: Sequence[OpenRun], waiting: Sequence[Waiting]
 
 def may_wait(waiting: Sequence[Waiting]) -> bool:
     """Tell whether another start may wait: all of them travel in one value when a desk takes a fresh history."""
-    room = MOST_WAITING_BYTES - sum(len(one.wish.model_dump_json()) for one in waiting)
+    room = MOST_WAITING_BYTES - sum(len(one.wish.request) for one in waiting)
     return len(waiting) < MOST_WAITING and room > 0
+
+
+def may_travel(arrived: Iterable[Wish]) -> bool:
+    """Tell whether wishes that are not heard yet fit into the value that a desk hands to itself."""
+    return sum(len(wish.request) for wish in arrived) < MOST_WAITING_BYTES // 2
 
 
 def may_begin(wish: Wish, open_runs: Sequence[OpenRun]) -> bool:

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.pool_control import Act, Decision, after_run, decide, is_critical, settle_time, state_of
     from workflows.pools import Level, PoolRef, WatchEntry, WatchState, WatchStatus
     from workflows.run import Person, RunRequest
-    from workflows.starts import Cause, Start, StartState, Wish
+    from workflows.starts import Cause, Start, StartState, wish_for
 
 ASK_AGAIN = timedelta(minutes=1)
 """How long a drain waits before it asks once more for a run that the desk did not begin."""
@@ -201,7 +201,7 @@ class WatchPool:
             urgent=decision.act is Act.DRAIN and is_critical((entry,), level),
         )
         key = f"{workflow.info().workflow_id}/{run}"
-        wish = Wish(key=key, request=request, cause=Cause(kind="threshold", text=text), overlap="skip")
+        wish = wish_for(key=key, request=request, cause=Cause(kind="threshold", text=text), overlap="skip")
         await workflow.execute_activity_method(Starts.hand_in, wish, **MEASURE)
         known: StartState | None = None
         while True:

@@ -18,14 +18,14 @@ from workflows.ids import desk_id
 from workflows.policy import Policy
 from workflows.run import RunRequest
 from workflows.run_desk import RunDesk
-from workflows.starts import Cause, DeskStatus, Overlap, Start, StartState, Wish
+from workflows.starts import Cause, DeskStatus, Overlap, Start, StartState, Wish, wish_for
 
 SLOW = {"name": "slow", "action": {"kind": "slow", "seconds": 0.4}}
 
 
 def wish(policy: Policy, key: str, overlap: Overlap = "queue_one", run: str = "") -> Wish:
     request = RunRequest(run=run, policy=policy, actor="ann", reason="a test")
-    return Wish(key=key, request=request, cause=Cause(kind="event", text="a test"), overlap=overlap)
+    return wish_for(key=key, request=request, cause=Cause(kind="event", text="a test"), overlap=overlap)
 
 
 async def answer(client: Client, settings: Settings, key: str, accept: Callable[[Start], bool]) -> Start:
@@ -190,3 +190,40 @@ async def test_a_run_that_has_just_ended_stands_in_nobodys_way(
     for _ in range(5):
         run = await start_run(client, settings, policy, actor="ann", reason="a test")
         await run_report(client, run)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_wish_that_can_never_be_recorded_is_told_and_the_desk_goes_on(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(1)
+    for key in ("k" * 600, "control\x01character"):
+        await hand_in(client, settings.task_queue, wish(a_policy(), key))
+        refused = await decided(client, settings, key)
+        assert refused.state is StartState.SKIPPED
+        assert refused.why.startswith("it cannot be met: BadRecord: the key ")
+    run = await start_run(client, settings, a_policy(), actor="ann", reason="odd \x07 \u202e reason")
+    assert (await run_report(client, run)).state == "succeeded"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_desk_takes_a_fresh_history_and_loses_no_start(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(1)
+    policy = a_policy()
+    first = await start_run(client, settings, policy, actor="ann", reason="a test")
+    desk = client.get_workflow_handle(desk_id(settings.task_queue, "london"))
+    before = (await desk.describe()).run_id
+    told = 0
+    async with asyncio.timeout(120):
+        while (await desk.describe()).run_id == before:
+            await asyncio.gather(*(hand_in(client, settings.task_queue, wish(policy, "once")) for _ in range(50)))
+            told += 50
+            await asyncio.sleep(0.2)  # a flood without a pause would keep the engine from taking the fresh history
+    assert told > 300
+    begun_once = await begun(client, settings, "once")
+    await run_report(client, str(begun_once.run))
+    assert begun_once.run != first
+    log = AuditLog(settings.audit.get_secret_value())
+    assert len(log.records(event="start.begun")) == 2

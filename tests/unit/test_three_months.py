@@ -17,7 +17,7 @@ from workflows.pool_control import Act, after_run, decide
 from workflows.pools import Level, PoolBook
 from workflows.routes import routes_of, wants
 from workflows.run import RunRequest
-from workflows.starts import Cause, OpenRun, Overlap, Wish
+from workflows.starts import Cause, OpenRun, Overlap, wish_for
 from workflows.turns import turn_of
 
 LONDON = ZoneInfo("Europe/London")
@@ -81,7 +81,7 @@ class Months:
     def want(self, policy: Policy, overlap: Overlap, now: datetime) -> bool:
         """Tell the desk; it begins the run, or skips it."""
         request = RunRequest(run="", policy=policy, actor="test", reason="test")
-        wish = Wish(key=f"{now}", request=request, cause=Cause(kind="schedule", text=""), overlap=overlap)
+        wish = wish_for(key=f"{now}", request=request, cause=Cause(kind="schedule", text=""), overlap=overlap)
         turn = turn_of(wish, tuple(self.open), [])
         if turn.verdict != "begin":
             self.skipped.append((policy.name, now))

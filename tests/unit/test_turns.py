@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.catalog import load_policy
 from workflows.run import RunRequest
-from workflows.starts import Cause, OpenRun, Overlap, Waiting, Wish
+from workflows.starts import Cause, OpenRun, Overlap, Waiting, Wish, wish_for
 from workflows.turns import MOST_WAITING, Turn, in_turn, may_begin, may_wait, turn_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ def wish(policy: str = "a", overlap: Overlap = "skip", priority: int = 3, key: s
     request = RunRequest(
         run="", policy=load_policy(TEXT.format(policy, priority).encode(), "x"), actor="ann", reason="why"
     )
-    return Wish(key=key, request=request, cause=Cause(kind="manual", text="why"), overlap=overlap)
+    return wish_for(key=key, request=request, cause=Cause(kind="manual", text="why"), overlap=overlap)
 
 
 def waits(one: Wish, minutes: int = 0) -> Waiting:
