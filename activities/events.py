@@ -1,19 +1,17 @@
 """What the router does in the world: keeps each event once, and hands wishes to the desks."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from temporalio import activity
 from temporalio.client import Client
 
+from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditRecord, Event
 from activities.starting import hand_in
-from activities.storage import Storage
 from workflows.bursts import Burst, HeardEvent, RouterState, ToldEvent
 from workflows.events import MOST_TOGETHER, OURS, RUN_ENDED, CloudEvent, HubCursor, Telling
 from workflows.ids import router_id
-from workflows.policy import Policy
 from workflows.routes import Matched
 from workflows.run import EndedRun, RunRequest
 from workflows.starts import Cause, wish_for
@@ -25,7 +23,7 @@ class Events:
 
     client: Client
     audit: Audit
-    storage: Storage
+    applied: AppliedPolicies
     task_queue: str
 
     @activity.defn
@@ -54,8 +52,7 @@ class Events:
     @activity.defn
     async def hand_over(self, burst: Burst) -> None:
         """Hand a wish for each site to its desk; the policy is the applied one, as the storage has it."""
-        content = await asyncio.to_thread(self.storage.get, policy_place(burst.digest))
-        policy = Policy.model_validate_json(content)
+        policy = await self.applied.read(burst.digest)
         for site in burst.sites:
             request = RunRequest(
                 run="", policy=policy.at(site), version=burst.version, actor=burst.route.kind, reason=burst.text
@@ -85,11 +82,6 @@ async def tell_router(
             start_signal="hear",
             start_signal_args=[Telling(events=tuple(together), cursor=cursor)],
         )
-
-
-def policy_place(digest: str) -> str:
-    """Name where an applied policy lies that events start."""
-    return f"routes/{digest}.json"
 
 
 def _together(events: Sequence[CloudEvent]) -> Iterator[Sequence[CloudEvent]]:

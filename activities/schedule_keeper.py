@@ -14,7 +14,7 @@ from activities.audit import Audit, AuditRecord, Event, record_key
 from activities.fire_times import fire_times
 from activities.heartbeat import beating
 from activities.schedules import Found
-from activities.starting import start_key
+from activities.starting import missed_start
 from workflows.payload import Payload
 
 GRACE = timedelta(minutes=2)
@@ -89,18 +89,9 @@ class ScheduleKeeper:
             return 0
         missed = 0
         for meant in islice(due(found, looked, now, self.grace), MOST_MISSED):
-            key = start_key(start.key_at(meant))
-            if await self.audit.find(key) is not None:
+            record = missed_start(start, meant)
+            if await self.audit.find(record.key) is not None:
                 continue
-            body = {
-                "policy": start.policy.name,
-                "site": start.site,
-                "kind": "schedule",
-                "text": start.text,
-                "scheduled": meant.isoformat(),
-                "why": f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
-            }
-            record = AuditRecord(event=Event.START_MISSED, actor="engine", key=key, body=body)
             missed += (await self.audit.write(record))[0].same
         return missed
 

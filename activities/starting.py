@@ -1,12 +1,22 @@
 """What a desk does in the world: notes who wants a run, learns whether it may begin, follows it to its end."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.applied_policies import AppliedPolicies, Newest
 from activities.audit import Audit, AuditRecord, Event
 from activities.heartbeat import beating
 from activities.holds import Holds
@@ -14,27 +24,65 @@ from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.run import Person, RunState
-from workflows.starts import DeskState, Wish
+from workflows.scheduled import ScheduledStart
+from workflows.starts import DeskState, Start, StartState, Wish
+
+_LONGEST_KEY = 300
+
+_EVENTS = {
+    StartState.BEGUN: Event.START_BEGUN,
+    StartState.QUEUED: Event.START_QUEUED,
+    StartState.SKIPPED: Event.START_SKIPPED,
+}
 
 
-class Told(Payload):
-    """A wish as the desk heard it; `token` is of this one telling, so that another one under its key is known."""
+class Answered(Payload):
+    """What became of a wish, if that is decided already."""
 
-    wish: Wish
-    token: str
+    start: Start | None
 
 
-class Heard(Payload):
-    """Whether this is the first telling of a wish."""
+class Asking(Payload):
+    """What is to be known of a wish to tell whether it may begin."""
 
-    first: bool
+    key: str
+    policy: str
+    version: int | None
+    labels: dict[str, str]
+
+
+class AskingAll(Payload):
+    """The wishes of a site that may begin if nothing stands in their way."""
+
+    site: str
+    wishes: tuple[Asking, ...]
 
 
 class Room(Payload):
-    """What stands in the way of a start at this moment, and how many runs the site may have at once."""
+    """What stands in the way of starts at this moment, by their keys, and how many runs the site may have at once.
 
-    held: str | None
+    `held` may begin later; `gone` may not: its policy was removed.
+    """
+
+    asked: frozenset[str]
+    held: dict[str, str]
+    gone: dict[str, str]
     most_runs: int
+
+
+class Renewed(Payload):
+    """A wish with the policy as it is applied now; `gone` says why there is none."""
+
+    wish: Wish | None
+    gone: str = ""
+
+
+class Decided(Payload):
+    """What a desk decided about a wish."""
+
+    wish: Wish
+    start: Start
+    waited_s: float = 0.0
 
 
 class RunEnd(Payload):
@@ -66,32 +114,82 @@ class Starts:
     client: Client
     audit: Audit
     holds: Holds
+    applied: AppliedPolicies
     task_queue: str
     most_runs: int
 
     @activity.defn
-    async def hear_wish(self, told: Told) -> Heard:
-        """Write the wish into the audit, once under its key, and tell whether it is new."""
-        wish = told.wish
-        body = {
-            "policy": wish.policy,
-            "site": wish.site,
-            "version": wish.version,
-            "kind": wish.cause.kind,
-            "text": wish.cause.text,
-            "scheduled": None if wish.cause.scheduled is None else wish.cause.scheduled.isoformat(),
-            "overlap": wish.overlap,
-            "token": told.token,
-        }
+    async def hear_wish(self, wish: Wish) -> Answered:
+        """Write the wish into the audit, once under its key, and tell what became of it if it was told before."""
+        body = {**_about(wish), "version": wish.version, "overlap": wish.overlap}
         record = AuditRecord(event=Event.START_WISHED, actor=wish.actor, key=start_key(wish.key), body=body)
         stored = (await self.audit.write(record))[0]
-        return Heard(first=stored.body.get("token") == told.token)
+        if stored.event == Event.START_MISSED:
+            return Answered(start=Start(key=wish.key, state=StartState.SKIPPED, why=stored.body["why"]))
+        return Answered(start=await self._decision(wish.key))
+
+    async def _decision(self, key: str) -> Start | None:
+        for state in (StartState.BEGUN, StartState.SKIPPED):
+            record = await self.audit.find(start_key(key, state))
+            if record is not None:
+                return Start(key=key, state=state, run=record.body.get("run"), why=record.body.get("why", ""))
+        return None
 
     @activity.defn
-    async def look_for_room(self, wish: Wish) -> Room:
-        """Tell whether somebody holds the policy or its site back, and how many runs the site may have."""
-        hold = await asyncio.to_thread(self.holds.on, wish.policy, wish.site, wish.labels)
-        return Room(held=None if hold is None else str(hold), most_runs=self.most_runs)
+    async def look_for_room(self, asking: AskingAll) -> Room:
+        """Tell which starts somebody holds back, which are of removed policies, and how many runs the site may have."""
+        standing = await asyncio.to_thread(self.holds.standing)
+        held, gone = {}, {}
+        for one in asking.wishes:
+            hold = next((hold for hold in standing if hold.covers(one.policy, asking.site, one.labels)), None)
+            if hold is not None:
+                held[one.key] = str(hold)
+            if one.version is not None and (why := (await self._newest(one.policy, one.version, asking.site))[1]):
+                gone[one.key] = why
+        asked = frozenset(one.key for one in asking.wishes)
+        return Room(asked=asked, held=held, gone=gone, most_runs=self.most_runs)
+
+    @activity.defn
+    async def renew_wish(self, wish: Wish) -> Renewed:
+        """Give the wish with the newest version of its policy: what was changed while it waited, counts."""
+        if wish.version is None:
+            return Renewed(wish=wish)
+        newest, gone = await self._newest(wish.policy, wish.version, wish.site)
+        if newest is None or newest.policy is None:
+            return Renewed(wish=None if gone else wish, gone=gone)
+        policy = newest.policy.at(wish.site)
+        request = wish.read_request().model_copy(update={"policy": policy, "version": newest.number})
+        update = {"request": request.model_dump_json(), "version": newest.number, "labels": policy.labels}
+        return Renewed(wish=wish.model_copy(update=update))
+
+    async def _newest(self, policy: str, version: int, site: str) -> tuple[Newest | None, str]:
+        newest = await self.applied.after(policy, version)
+        if newest is None:
+            return None, ""
+        if newest.policy is None:
+            return newest, f"policy {policy} was removed (change {newest.number})"
+        if not newest.policy.enabled:
+            return newest, f"policy {policy} is disabled since version {newest.number}"
+        if site not in newest.policy.all_sites:
+            return newest, f"policy {policy} does not run at {site} since version {newest.number}"
+        return newest, ""
+
+    @activity.defn
+    async def record_decision(self, decided: Decided) -> None:
+        """Write into the audit what a desk decided."""
+        wish, start = decided.wish, decided.start
+        begun = {"run": start.run, "waited_s": decided.waited_s}
+        body = {**_about(wish), **(begun if start.state is StartState.BEGUN else {"why": start.why})}
+        key = start_key(wish.key, start.state)
+        await self.audit.write(AuditRecord(event=_EVENTS[start.state], actor=wish.actor, key=key, body=body))
+
+    @activity.defn
+    async def record_refusal(self, decided: Decided) -> None:
+        """Write into the audit that a wish cannot be met, in words that any audit takes."""
+        about = {name: _plain(value) for name, value in _about(decided.wish).items()}
+        body = {**about, "why": _plain(decided.start.why)}
+        key = start_key(decided.wish.key, StartState.SKIPPED)
+        await self.audit.write(AuditRecord(event=Event.START_SKIPPED, actor="engine", key=key, body=body))
 
     @activity.defn
     async def follow_run(self, run: str) -> RunEnd:
@@ -129,7 +227,8 @@ class Starts:
     async def cancel_run(self, cancel: Cancel) -> None:
         """Ask a run to end; one that is over has nothing left to cancel."""
         try:
-            await self.client.get_workflow_handle(cancel.run).execute_update("cancel", cancel.person)
+            handle = self.client.get_workflow_handle(cancel.run)
+            await handle.start_update("cancel", cancel.person, wait_for_stage=WorkflowUpdateStage.ACCEPTED)
         except WorkflowUpdateFailedError:
             return
         except RPCError as error:
@@ -156,5 +255,46 @@ async def hand_in(client: Client, task_queue: str, wish: Wish) -> None:
 
 
 def start_key(key: str, what: str = "") -> str:
-    """Give the audit's key of a start."""
+    """Give the audit's key of a start; a key that is long or holds what no audit keeps goes by its hash."""
+    if len(key) > _LONGEST_KEY or not key.isprintable():
+        key = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     return f"start/{key}/{what}" if what else f"start/{key}"
+
+
+def asking(site: str, wishes: Iterable[Wish]) -> AskingAll:
+    """Ask whether wishes may begin."""
+    return AskingAll(
+        site=site,
+        wishes=tuple(
+            Asking(key=wish.key, policy=wish.policy, version=wish.version, labels=wish.labels) for wish in wishes
+        ),
+    )
+
+
+def missed_start(start: ScheduledStart, meant: datetime) -> AuditRecord:
+    """Tell of a scheduled start that came too late, or not at all; it has the key of the start's wish."""
+    body = {
+        "policy": start.policy.name,
+        "site": start.site,
+        "kind": "schedule",
+        "text": start.text,
+        "scheduled": meant.isoformat(),
+        "why": f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
+    }
+    key = start_key(start.key_at(meant))
+    return AuditRecord(event=Event.START_MISSED, actor="engine", key=key, body=body)
+
+
+def _about(wish: Wish) -> dict[str, str | None]:
+    cause = wish.cause
+    return {
+        "policy": wish.policy,
+        "site": wish.site,
+        "kind": cause.kind,
+        "text": cause.text,
+        "scheduled": None if cause.scheduled is None else cause.scheduled.isoformat(),
+    }
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else ascii(text[:_LONGEST_KEY])[1:-1]

@@ -9,7 +9,7 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.events import policy_place
+from activities.applied_policies import policy_place
 from activities.storage import Exists, Storage
 from orchestrator.applied import ANSWERED_WITHIN, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus

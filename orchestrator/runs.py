@@ -125,8 +125,8 @@ async def ask_for_run(
 
 
 def new_run_name(policy: str, now: datetime) -> str:
-    """Make a name that sorts by time and fits into file names, e.g. `archive-cold-media-20261123T220000Z-4f2a`."""
-    return f"{policy}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    """Make a name that sorts by time and fits into file names, e.g. `archive-cold-media-20261123T220000Z-4f2a91c7`."""
+    return f"{policy}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 async def run_status(client: Client, run: str) -> RunStatus:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from activities.applied_policies import policy_place, version_key
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord, Stored
@@ -58,7 +59,7 @@ class Versions:
     def history(self, policy: str) -> list[Version]:
         """Give all changes of a policy, the oldest first."""
         found: list[Version] = []
-        while (record := self._log.get(_key(policy, len(found) + 1))) is not None:
+        while (record := self._log.get(version_key(policy, len(found) + 1))) is not None:
             found.append(_version(record))
         return found
 
@@ -92,6 +93,8 @@ class Versions:
         name = f"policies/{policy.name}/{source_digest}.yaml"
         with suppress(Exists):  # The same document was applied before: content has one name.
             self._storage.put_new(name, source)
+        with suppress(Exists):
+            self._storage.put_new(policy_place(policy.digest), policy.model_dump_json(by_alias=True).encode())
         body = {
             "policy": policy.name,
             "version": number,
@@ -108,7 +111,7 @@ class Versions:
         return self._write(Event.POLICY_REMOVED, policy, number, actor, body)
 
     def _write(self, event: Event, policy: str, number: int, actor: str, body: dict[str, object]) -> Version:
-        record = AuditRecord(event=event, actor=actor, key=_key(policy, number), body=body)
+        record = AuditRecord(event=event, actor=actor, key=version_key(policy, number), body=body)
         stored = self._log.append(record)
         if not stored.same or stored.actor != actor:
             raise VersionError(
@@ -136,10 +139,6 @@ def applied_version(settings: Settings, policy: Policy) -> int | None:
     finally:
         log.close()
     return applied.number if applied is not None and applied.digest == policy.digest else None
-
-
-def _key(policy: str, number: int) -> str:
-    return f"policy/{policy}/{number}"
 
 
 def _version(record: Stored) -> Version:

@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
 from activities.claims import Claims
 from activities.events import Events
@@ -110,8 +111,9 @@ def _activities(
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
-    events = Events(client, audit, storage, settings.task_queue)
-    starts = Starts(client, audit, Holds(log), settings.task_queue, settings.runs_per_site)
+    applied = AppliedPolicies(audit, storage)
+    events = Events(client, audit, applied, settings.task_queue)
+    starts = Starts(client, audit, Holds(log), applied, settings.task_queue, settings.runs_per_site)
 
     async def keep(measured: Measured) -> None:
         await asyncio.to_thread(samples.keep, measured)
@@ -131,6 +133,9 @@ def _activities(
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,
         starts.hear_wish,
+        starts.renew_wish,
+        starts.record_decision,
+        starts.record_refusal,
         starts.look_for_room,
         starts.follow_run,
         starts.ended_ones,

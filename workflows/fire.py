@@ -6,7 +6,8 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
-    from activities.starting import Starts
+    from activities.audit import Audit
+    from activities.starting import Starts, missed_start
     from workflows.options import RECORD
     from workflows.run import RunRequest
     from workflows.scheduled import ScheduledStart
@@ -25,6 +26,10 @@ class Fire:
         """Hand the wish in, and give its key."""
         now = workflow.now()
         meant = workflow.info().typed_search_attributes.get(SCHEDULED_FOR) or now
+        if now - meant - start.jitter > start.schedule.catch_up + LATE:
+            # The engine kept its catch-up window, but no worker was there to hear of it.
+            await workflow.execute_activity_method(Audit.record, missed_start(start, meant), **RECORD)
+            return start.key_at(meant)
         text = start.text + _lateness(meant, now, start.jitter)
         request = RunRequest(run="", policy=start.policy, version=start.version, actor="schedule", reason=text)
         wish = wish_for(

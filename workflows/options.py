@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TypedDict
 
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.workflow import ActivityCancellationType, ParentClosePolicy
 
 from activities.errors import PERMANENT
@@ -30,6 +30,7 @@ class ChildOptions(TypedDict, total=False):
     """What is spread at the start of a child workflow."""
 
     parent_close_policy: ParentClosePolicy
+    id_reuse_policy: WorkflowIDReusePolicy
 
 
 DAMAGED = ("Missing", "OutcomesDamaged")
@@ -80,7 +81,11 @@ CANCEL_JOBS: ActivityOptions = {
 AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
 """A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
 
-CANCEL_RUN: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=1), "retry_policy": PATIENT}
+CANCEL_RUN: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_close_timeout": timedelta(minutes=10),
+    "retry_policy": PATIENT,
+}
 
 FOLLOW: ActivityOptions = {
     "start_to_close_timeout": timedelta(days=3650),
@@ -109,8 +114,11 @@ KEEP: ActivityOptions = {
     "retry_policy": PATIENT,
 }
 
-RUN: ChildOptions = {"parent_close_policy": ParentClosePolicy.ABANDON}
-"""A run goes on whatever becomes of the desk that began it."""
+RUN: ChildOptions = {
+    "parent_close_policy": ParentClosePolicy.ABANDON,
+    "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+}
+"""A run goes on whatever becomes of the desk that began it, and its name is never another run's."""
 
 SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 

@@ -3,38 +3,30 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.audit import Audit, AuditRecord, Event
     from activities.events import Events
-    from activities.starting import Cancel, Ended, RunEnd, Starts, Told, start_key
+    from activities.starting import Cancel, Decided, Ended, Renewed, Room, RunEnd, Starts, asking
+    from workflows.desk_book import DeskBook
     from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, RECORD, RUN
     from workflows.run import EndedRun, Person, RunState
     from workflows.run_policy import RunPolicy
-    from workflows.starts import (
-        MOST_REMEMBERED,
-        DeskState,
-        DeskStatus,
-        OpenRun,
-        Start,
-        StartState,
-        Waiting,
-        Wish,
-    )
-    from workflows.turns import in_turn, may_begin, may_travel, may_wait, turn_of
+    from workflows.starts import DeskState, DeskStatus, OpenRun, Start, StartState, Waiting, Wish
+    from workflows.turns import in_turn, may_travel, may_wait, turn_of
 
 HEARD_WITHIN = timedelta(seconds=10)
 """How long the end of a run takes to reach its desk, a lost worker left aside."""
 
-EVENTS = {
-    StartState.BEGUN: Event.START_BEGUN,
-    StartState.QUEUED: Event.START_QUEUED,
-    StartState.SKIPPED: Event.START_SKIPPED,
-}
+HANDFUL = 10
+"""Wishes that are heard in one go: behind a longer one Temporal holds back too many signals, and drops the task."""
+
+POISON = (FailureError, ValueError)
+"""What a wish that can never be recorded, read or begun raises."""
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -43,112 +35,128 @@ class RunDesk:
 
     @workflow.init
     def __init__(self, state: DeskState) -> None:
-        self._site = state.site
-        self._open = {run.run: run for run in state.open}
-        self._arrived = {wish.key: wish for wish in state.arrived}
-        self._waiting = list(state.waiting)
-        self._answers = {answer.key: answer for answer in state.answers}
+        self._book = DeskBook(state)
         self._look = True
         self._followed: dict[str, asyncio.Task[None]] = {}
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     @workflow.run
     async def run(self, state: DeskState) -> None:
         """Hear, decide, begin; go on with a fresh history when this one has become long."""
+        book = self._book
         for run in state.open:
             self._follow(run)
         while True:
-            await workflow.wait_condition(lambda: bool(self._arrived) or self._look)
-            if workflow.info().is_continue_as_new_suggested() and may_travel(self._arrived.values()):
-                workflow.continue_as_new(self._state())
-            if self._arrived:
-                key, wish = next(iter(self._arrived.items()))
+            await workflow.wait_condition(lambda: bool(book.arrived) or self._look)
+            if workflow.info().is_continue_as_new_suggested() and may_travel(book.arrived.values()):
+                workflow.continue_as_new(book.state())
+            for key, wish in list(book.arrived.items())[:HANDFUL]:
                 await self._hear_safely(wish)
-                del self._arrived[key]
-            if not self._arrived:
+                del book.arrived[key]
+            if book.arrived:
+                await asyncio.sleep(0.001)
+            elif self._look:
                 self._look = False
                 await self._begin_in_turn()
 
     @workflow.signal
     def want(self, wish: Wish) -> None:
         """Hear a wish."""
-        self._arrived.setdefault(wish.key, wish)
+        self._book.arrived.setdefault(wish.key, wish)
 
     @workflow.signal
     def look(self) -> None:
-        """Look at what waits once more: a hold was lifted, or a limit changed."""
+        """Look at what waits once more: a hold was lifted, or a policy changed."""
         self._look = True
 
     @workflow.query
     def about(self, key: str) -> Start | None:
         """Tell what became of a wish; None while it is not decided, and of one that is long over."""
-        return self._answers.get(key)
+        return self._book.answer(key)
 
     @workflow.query
     def status(self) -> DeskStatus:
         """Tell what runs and what waits."""
-        return DeskStatus(site=self._site, open=tuple(self._open.values()), waiting=tuple(in_turn(self._waiting)))
+        book = self._book
+        waiting = tuple(in_turn(list(book.waiting.values())))
+        return DeskStatus(site=book.site, open=tuple(book.open.values()), waiting=waiting)
 
     # Deciding.
 
     async def _hear_safely(self, wish: Wish) -> None:
-        """Let no wish that can never be recorded or begun end the desk for all others."""
+        """Let no wish that can never be met end the desk for all others."""
         try:
             await self._hear(wish)
-        except FailureError as error:
-            workflow.logger.exception("a wish could not be met", extra={"key": wish.key})
-            self._remember(
-                Start(key=wish.key, state=StartState.SKIPPED, why=f"it cannot be met: {error.__cause__ or error}")
-            )
+        except POISON as error:
+            await self._give_up(wish, error)
 
     async def _hear(self, wish: Wish) -> None:
-        heard = await workflow.execute_local_activity_method(
-            Starts.hear_wish, Told(wish=wish, token=str(workflow.uuid4())), **AT_ONCE
-        )
-        if not heard.first:
+        book = self._book
+        if wish.key in book.waiting or book.is_over(wish.key):
+            return
+        answer = await workflow.execute_local_activity_method(Starts.hear_wish, wish, **AT_ONCE)
+        if answer.start is not None:
+            book.remember(answer.start)
+            return
+        room = await self._room_for(wish)
+        if (held := room.held.get(wish.key)) is not None:
+            await self._answer(wish, StartState.SKIPPED, why=held)
             return
         await self._forget_ended(wish.policy)
-        turn = turn_of(wish, tuple(self._open.values()), self._waiting)
+        turn = turn_of(wish, tuple(book.open.values()), tuple(book.waiting.values()))
         for waits in turn.drop:
-            self._waiting.remove(waits)
+            del book.waiting[waits.wish.key]
             await self._answer(waits.wish, StartState.SKIPPED, why="a later start took its place")
         for run in turn.cancel:
-            person = Person(actor=wish.actor, reason=f"{wish.cause.text} takes its place")
-            await workflow.execute_activity_method(Starts.cancel_run, Cancel(run=run, person=person), **CANCEL_RUN)
+            self._cancel(run, Person(actor=wish.actor, reason=f"{wish.cause.text} takes its place"))
         if turn.verdict == "skip":
             await self._answer(wish, StartState.SKIPPED, why=turn.why)
+            return
+        fits = may_wait(wish, book.waiting.values())
+        book.waiting[wish.key] = Waiting(wish=wish, since=workflow.now(), why=turn.why)
+        await self._begin_in_turn()
+        if wish.key not in book.waiting:
+            return
+        why = turn.why or f"the site has {len(book.open)} runs, as many as it may"
+        if fits:
+            book.waiting[wish.key] = book.waiting[wish.key].model_copy(update={"why": why})
+            await self._answer(wish, StartState.QUEUED, why=why)
         else:
-            await self._begin_or_queue(wish, turn.why)
-
-    async def _begin_or_queue(self, wish: Wish, busy: str) -> None:
-        room = await workflow.execute_local_activity_method(Starts.look_for_room, wish, **AT_ONCE)
-        if room.held is not None:
-            await self._answer(wish, StartState.SKIPPED, why=room.held)
-            return
-        if not busy and len(self._open) >= room.most_runs:
-            busy = f"the site has {len(self._open)} runs, as many as it may"
-        if not busy:
-            await self._begin(wish, since=None)
-            return
-        if not may_wait(self._waiting):
-            await self._answer(wish, StartState.SKIPPED, why=f"{busy}, and {len(self._waiting)} starts wait already")
-            return
-        self._waiting.append(Waiting(wish=wish, since=workflow.now(), why=busy))
-        await self._answer(wish, StartState.QUEUED, why=busy)
+            del book.waiting[wish.key]
+            await self._answer(wish, StartState.SKIPPED, why=f"{why}, and {len(book.waiting)} starts wait already")
 
     async def _begin_in_turn(self) -> None:
-        for waits in in_turn(self._waiting):
-            if not may_begin(waits.wish, tuple(self._open.values())):
-                continue
-            room = await workflow.execute_local_activity_method(Starts.look_for_room, waits.wish, **AT_ONCE)
-            if len(self._open) >= room.most_runs:
+        """Begin what may begin, in the order of the queue; what was taken away meanwhile leaves it."""
+        book = self._book
+        if not book.waiting:
+            return
+        room = await self._room_for()
+        for key, why in room.gone.items():
+            await self._answer(book.waiting.pop(key).wish, StartState.SKIPPED, why=why)
+        for wish in book.next_ones():
+            if len(book.open) >= room.most_runs:
                 return
-            if room.held is None:
-                self._waiting.remove(waits)
-                await self._begin(waits.wish, since=waits)
+            if wish.key in room.held or wish.key not in room.asked:
+                continue
+            try:
+                await self._begin(wish)
+            except POISON as error:
+                await self._give_up(wish, error)
 
-    async def _begin(self, wish: Wish, since: Waiting | None) -> None:
-        now = workflow.now()
-        run = wish.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{workflow.uuid4().hex[:4]}"
+    async def _room_for(self, wish: Wish | None = None) -> Room:
+        wishes = [wish] if wish is not None else [one.wish for one in self._book.waiting.values()]
+        asked = asking(self._book.site, wishes)
+        room: Room = await workflow.execute_local_activity_method(Starts.look_for_room, asked, **AT_ONCE)
+        return room
+
+    async def _begin(self, wish: Wish) -> None:
+        renewed: Renewed = await workflow.execute_local_activity_method(Starts.renew_wish, wish, **AT_ONCE)
+        if renewed.wish is None:
+            del self._book.waiting[wish.key]
+            await self._answer(wish, StartState.SKIPPED, why=renewed.gone)
+            return
+        now, wish = workflow.now(), renewed.wish
+        run = wish.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{_mark(self._book.site, wish.key)}"
         request = wish.read_request().model_copy(update={"run": run})
         await workflow.start_child_workflow(
             RunPolicy.run,
@@ -167,22 +175,23 @@ class RunDesk:
             **RUN,
         )
         begun = OpenRun(run=run, policy=wish.policy, since=now)
-        self._open[run] = begun
+        waited = now - self._book.begun(begun, wish.key).since
         self._follow(begun)
-        waited = timedelta(0) if since is None else now - since.since
         await self._answer(wish, StartState.BEGUN, run=run, waited_s=round(waited.total_seconds(), 3))
 
     # Following.
 
     async def _forget_ended(self, policy: str) -> None:
         """Wait until this desk has heard, too, of runs of a policy that have just ended: nothing stands behind them."""
-        open_ones = tuple(run.run for run in self._open.values() if run.policy == policy)
+        open_ones = self._book.of_policy(policy)
         if not open_ones:
             return
         asked = Ended(runs=open_ones)
         ended = (await workflow.execute_local_activity_method(Starts.ended_ones, asked, **AT_ONCE)).runs
         with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: not any(run in self._open for run in ended), timeout=HEARD_WITHIN)
+            await workflow.wait_condition(
+                lambda: not any(run in self._book.open for run in ended), timeout=HEARD_WITHIN
+            )
 
     def _follow(self, run: OpenRun) -> None:
         self._followed[run.run] = asyncio.create_task(self._until_its_end(run))
@@ -190,52 +199,52 @@ class RunDesk:
     async def _until_its_end(self, run: OpenRun) -> None:
         try:
             end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run.run, **FOLLOW)
-            ended = EndedRun(run=run.run, policy=run.policy, site=self._site, state=end.state)
+            ended = EndedRun(run=run.run, policy=run.policy, site=self._book.site, state=end.state)
             await workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD)
         except ActivityError:
             # Nobody can say how it ended; its place is free all the same, the claims keep its files apart.
             workflow.logger.exception("a run could not be followed")
-        del self._open[run.run], self._followed[run.run]
+        del self._book.open[run.run], self._followed[run.run]
         self._look = True
+
+    def _cancel(self, run: str, person: Person) -> None:
+        """Ask a run to end, without waiting: the desk hears of its end as of any other."""
+        task = asyncio.create_task(self._ask_to_end(Cancel(run=run, person=person)))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _ask_to_end(self, cancel: Cancel) -> None:
+        try:
+            await workflow.execute_activity_method(Starts.cancel_run, cancel, **CANCEL_RUN)
+        except ActivityError:
+            workflow.logger.exception("a run could not be asked to end")
 
     # Telling.
 
+    async def _give_up(self, wish: Wish, error: BaseException) -> None:
+        """Remember and record that a wish can never be met; one that has begun has begun, whatever failed after it."""
+        self._book.waiting.pop(wish.key, None)
+        if self._book.is_over(wish.key):
+            workflow.logger.error("a decision could not be recorded", extra={"key": wish.key, "error": str(error)})
+            return
+        cause = getattr(error, "cause", None) or error
+        start = Start(key=wish.key, state=StartState.SKIPPED, why=f"it cannot be met: {cause}")
+        workflow.logger.error("a wish could not be met", extra={"key": wish.key, "error": str(cause)})
+        self._book.remember(start)
+        with suppress(FailureError):
+            decided = Decided(wish=wish, start=start)
+            await workflow.execute_local_activity_method(Starts.record_refusal, decided, **AT_ONCE)
+
     async def _answer(
-        self, wish: Wish, state: StartState, *, run: str | None = None, why: str = "", **more: float
+        self, wish: Wish, state: StartState, *, run: str | None = None, why: str = "", waited_s: float = 0.0
     ) -> None:
-        cause = wish.cause
-        body = {
-            "policy": wish.policy,
-            "site": self._site,
-            "kind": cause.kind,
-            "text": cause.text,
-            "scheduled": None if cause.scheduled is None else cause.scheduled.isoformat(),
-            **({"run": run} if run is not None else {"why": why}),
-            **more,
-        }
-        await workflow.execute_local_activity_method(
-            Audit.record,
-            AuditRecord(
-                event=EVENTS[state],
-                actor=wish.actor,
-                key=start_key(wish.key, str(state)),
-                body=body,
-            ),
-            **AT_ONCE,
-        )
-        self._remember(Start(key=wish.key, state=state, run=run or wish.run or None, why=why))
+        start = Start(key=wish.key, state=state, run=run or wish.run or None, why=why)
+        # Remembered first: what has begun has begun, whether or not the audit takes it.
+        self._book.remember(start)
+        decided = Decided(wish=wish, start=start, waited_s=waited_s)
+        await workflow.execute_local_activity_method(Starts.record_decision, decided, **AT_ONCE)
 
-    def _remember(self, start: Start) -> None:
-        self._answers.pop(start.key, None)
-        self._answers[start.key] = start
-        while len(self._answers) > MOST_REMEMBERED:
-            del self._answers[next(iter(self._answers))]
 
-    def _state(self) -> DeskState:
-        return DeskState(
-            site=self._site,
-            open=tuple(self._open.values()),
-            arrived=tuple(self._arrived.values()),
-            waiting=tuple(self._waiting),
-            answers=tuple(self._answers.values()),
-        )
+def _mark(site: str, key: str) -> str:
+    """Tell runs apart that begin in the same second, at many sites or for many events."""
+    return sha256(f"{site}/{key}".encode()).hexdigest()[:8]

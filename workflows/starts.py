@@ -9,9 +9,6 @@ from workflows.run import RunRequest
 
 Overlap = Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"]
 
-MOST_REMEMBERED = 500
-"""So many of the last answers a desk can still give; all of them are in the audit."""
-
 
 class Cause(Payload):
     """Why a run is wished for: the kind of trigger and its words; `scheduled` is the time a schedule meant."""

@@ -7,7 +7,10 @@ from typing import Literal
 from workflows.starts import OpenRun, Waiting, Wish
 
 MOST_WAITING = 200
-MOST_WAITING_BYTES = 800_000
+MOST_WAITING_BYTES = 600_000
+"""Requests of starts that wait; with what has arrived and was answered they stay below the engine's 2 MiB a value."""
+
+MOST_ARRIVED_BYTES = 300_000
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,19 @@ def turn_of(wish: Wish, open_runs: Sequence[OpenRun], waiting: Sequence[Waiting]
     return Turn("queue", busy)
 
 
-def may_wait(waiting: Sequence[Waiting]) -> bool:
-    """Tell whether another start may wait: all of them travel in one value when a desk takes a fresh history."""
-    room = MOST_WAITING_BYTES - sum(len(one.wish.request) for one in waiting)
-    return len(waiting) < MOST_WAITING and room > 0
+def may_wait(wish: Wish, waiting: Iterable[Waiting]) -> bool:
+    """Tell whether one more start may wait: all of them travel in one value when a desk takes a fresh history."""
+    sizes = [_size(one.wish) for one in waiting]
+    return len(sizes) < MOST_WAITING and sum(sizes) + _size(wish) <= MOST_WAITING_BYTES
 
 
 def may_travel(arrived: Iterable[Wish]) -> bool:
     """Tell whether wishes that are not heard yet fit into the value that a desk hands to itself."""
-    return sum(len(wish.request) for wish in arrived) < MOST_WAITING_BYTES // 2
+    return sum(map(_size, arrived)) < MOST_ARRIVED_BYTES
+
+
+def _size(wish: Wish) -> int:
+    return len(wish.request.encode()) + len(wish.model_dump_json(exclude={"request"}))
 
 
 def may_begin(wish: Wish, open_runs: Sequence[OpenRun]) -> bool:

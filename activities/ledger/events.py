@@ -167,7 +167,6 @@ BODY: dict[Event, dict[str, str]] = {
         **_START,
         "version": "number of the applied version, null when it was not applied",
         "overlap": "what is done while an earlier run of the policy is open",
-        "token": "tells this telling from another of the same start",
     },
     Event.START_BEGUN: {**_START, "run": "the run", "waited_s": "seconds that it waited for its turn"},
     Event.START_QUEUED: {**_START, "why": "what it waits for"},

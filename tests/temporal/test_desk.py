@@ -8,9 +8,13 @@ from temporalio.client import Client
 
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
+from activities.ledger.records import Stored
 from activities.starting import hand_in
+from activities.storage import open_storage
+from orchestrator.catalog import LoadedPolicy, read_policy
 from orchestrator.runs import RunError, ask_for_run, list_runs, run_report, start_run
 from orchestrator.settings import Settings
+from orchestrator.versions import Versions
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy
@@ -193,17 +197,137 @@ async def test_a_run_that_has_just_ended_stands_in_nobodys_way(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_wish_that_can_never_be_recorded_is_told_and_the_desk_goes_on(
+async def test_a_wish_that_can_never_be_met_is_told_and_the_desk_goes_on(
     client: Client, settings: Settings, hub: LocalHub
 ) -> None:
     hub.fill(1)
-    for key in ("k" * 600, "control\x01character"):
-        await hand_in(client, settings.task_queue, wish(a_policy(), key))
+    good = wish(a_policy(), "good")
+    poison = {
+        "actor": good.model_copy(update={"key": "actor", "actor": "control\x01character"}),
+        "request": good.model_copy(update={"key": "request", "request": "{"}),
+        "name": wish(a_policy(), "name", run="taken"),
+    }
+    await start_workflow_named(client, settings, "taken")
+    for key, one in poison.items():
+        await hand_in(client, settings.task_queue, one)
         refused = await decided(client, settings, key)
         assert refused.state is StartState.SKIPPED
-        assert refused.why.startswith("it cannot be met: BadRecord: the key ")
+        assert refused.why.startswith("it cannot be met: ")
+    records = AuditLog(settings.audit.get_secret_value()).records(event="start.skipped")
+    assert [record.key for record in records] == [f"start/{key}/skipped" for key in poison]
+    for key in ("k" * 5_000, "control\x01character"):
+        await hand_in(client, settings.task_queue, wish(a_policy(), key))
+        run = str((await begun(client, settings, key)).run)
+        assert (await run_report(client, run)).state == "succeeded"
     run = await start_run(client, settings, a_policy(), actor="ann", reason="odd \x07 \u202e reason")
     assert (await run_report(client, run)).state == "succeeded"
+
+
+async def start_workflow_named(client: Client, settings: Settings, name: str) -> None:
+    """Take a run's name by a workflow that nobody works on."""
+    await client.start_workflow("Unknown", id=name, task_queue=settings.task_queue + "-elsewhere")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_cancel_running_ends_nothing_while_the_policy_is_held(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(5)
+    hub.faults(SLOW)
+    policy, holds = a_policy(), Holds(AuditLog(settings.audit.get_secret_value()))
+    run = await start_run(client, settings, policy, actor="ann", reason="a test")
+    holds.put("pause", actor="ann", reason="look first", key="1", policy=policy.name)
+    await hand_in(client, settings.task_queue, wish(policy, "new", "cancel_running"))
+    assert (await decided(client, settings, "new")).state is StartState.SKIPPED
+    hub.faults()
+    assert (await run_report(client, run)).state == "succeeded"
+
+
+async def test_a_newcomer_does_not_overtake_a_more_urgent_start(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(3)
+    hub.faults(SLOW)
+    async with working(settings.model_copy(update={"runs_per_site": 1}), client):
+        holds = Holds(AuditLog(settings.audit.get_secret_value()))
+        urgent = a_policy(run=", priority: 1").model_copy(update={"name": "urgent"})
+        late = a_policy().model_copy(update={"name": "late"})
+        await hand_in(client, settings.task_queue, wish(a_policy(), "open"))
+        first = await begun(client, settings, "open")
+        await hand_in(client, settings.task_queue, wish(urgent, "urgent"))
+        await decided(client, settings, "urgent")
+        hold = holds.put("pause", actor="ann", reason="", key="1", policy="urgent")
+        hub.faults()
+        await run_report(client, str(first.run))
+        holds.lift(hold, actor="ann", reason="")  # nobody tells the desk to look: the next wish makes it look
+        await hand_in(client, settings.task_queue, wish(late, "late"))
+        runs = [str((await begun(client, settings, key)).run) for key in ("urgent", "late")]
+        ends = [await run_report(client, run) for run in runs]
+        assert ends[0].finished <= ends[1].started
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_wish_that_was_told_before_a_desk_was_lost_begins_nothing_again(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(1)
+    await hand_in(client, settings.task_queue, wish(a_policy(), "once"))
+    first = await begun(client, settings, "once")
+    await run_report(client, str(first.run))
+    await client.get_workflow_handle(desk_id(settings.task_queue, "london")).terminate("a test")
+    await hand_in(client, settings.task_queue, wish(a_policy(), "once"))
+    assert await decided(client, settings, "once") == first
+    log = AuditLog(settings.audit.get_secret_value())
+    assert len(log.records(event="start.begun")) == 1
+
+
+async def test_what_was_applied_or_removed_while_a_start_waited_counts(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(3)
+    hub.faults(SLOW)
+    versions = Versions(AuditLog(settings.audit.get_secret_value()), open_storage(settings.storage))
+    for name in ("changed", "removed"):
+        versions.add(versioned(name), 1, actor="ann", reason="")
+    async with working(settings.model_copy(update={"runs_per_site": 1}), client):
+        await hand_in(client, settings.task_queue, wish(a_policy(), "open"))
+        await begun(client, settings, "open")
+        for name in ("changed", "removed"):
+            request = RunRequest(run="", policy=versioned(name).policy, version=1, actor="schedule", reason="a test")
+            cause = Cause(kind="schedule", text="a test")
+            await hand_in(client, settings.task_queue, wish_for(key=name, request=request, cause=cause))
+            assert (await decided(client, settings, name)).state is StartState.QUEUED
+        versions.add(versioned("changed", "recall"), 2, actor="ann", reason="")
+        versions.remove("removed", 2, actor="ann", reason="")
+        hub.faults()
+        gone = await answer(client, settings, "removed", lambda start: start.state is StartState.SKIPPED)
+        assert gone.why == "policy removed was removed (change 2)"
+        report = await run_report(client, str((await begun(client, settings, "changed")).run))
+        assert report.version == 2
+
+
+def versioned(name: str, workflow: str = "migrate") -> LoadedPolicy:
+    text = (
+        f"version: 1\nname: {name}\nsite: london\nselect: {{from: {{space: projects}}}}\nrun: {{workflow: {workflow}}}"
+    )
+    return read_policy(text.encode(), f"{name}.yaml")
+
+
+async def test_hundreds_of_wishes_that_came_while_no_worker_worked_are_each_decided_once(
+    client: Client, settings: Settings
+) -> None:
+    log = AuditLog(settings.audit.get_secret_value())
+    policy = a_policy()
+    Holds(log).put("pause", actor="ann", reason="", key="1", policy=policy.name)
+    keys = [f"key {number}" for number in range(250)]
+    await asyncio.gather(*(hand_in(client, settings.task_queue, wish(policy, key)) for key in keys))
+    told: list[Stored] = []
+    async with working(settings, client):
+        for _ in range(300):
+            if len(told := log.records(event="start.skipped")) >= len(keys):
+                break
+            await asyncio.sleep(0.1)
+    assert sorted(record.key.split("/")[1] for record in told) == sorted(keys)
 
 
 @pytest.mark.usefixtures("worker")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.catalog import load_policy
 from workflows.run import RunRequest
 from workflows.starts import Cause, OpenRun, Overlap, Waiting, Wish, wish_for
-from workflows.turns import MOST_WAITING, Turn, in_turn, may_begin, may_wait, turn_of
+from workflows.turns import MOST_WAITING, MOST_WAITING_BYTES, Turn, in_turn, may_begin, may_wait, turn_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TEXT = "version: 1\nname: {}\nsite: london\nselect: {{from: {{space: p}}}}\nrun: {{workflow: migrate, priority: {}}}\n"
@@ -74,6 +74,12 @@ def test_a_waiting_start_begins_only_without_another_run_of_its_policy() -> None
 
 
 def test_so_many_may_wait_and_no_more() -> None:
-    one = waits(wish())
-    assert may_wait([one] * (MOST_WAITING - 1))
-    assert not may_wait([one] * MOST_WAITING)
+    waiting = [waits(wish())] * MOST_WAITING
+    assert may_wait(wish(), waiting[1:])
+    assert not may_wait(wish(), waiting)
+
+
+def test_waiting_starts_fit_into_one_value_of_the_engine() -> None:
+    large = wish().model_copy(update={"request": "x" * (MOST_WAITING_BYTES // 3)})
+    assert may_wait(large, [waits(large)])
+    assert not may_wait(large, [waits(large), waits(large)])

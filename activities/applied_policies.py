@@ -1,0 +1,48 @@
+"""Applied policies as activities see them: which version is the newest, and the policy of it."""
+
+import asyncio
+from dataclasses import dataclass
+
+from activities.audit import Audit, Event
+from activities.storage import Storage
+from workflows.policy import Policy
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest version of a policy; without a policy it was removed."""
+
+    number: int
+    policy: Policy | None
+
+
+@dataclass
+class AppliedPolicies:
+    """Reads what `apply` wrote: a record a version in the audit, the policy in the storage."""
+
+    audit: Audit
+    storage: Storage
+
+    async def after(self, policy: str, version: int) -> Newest | None:
+        """Give the newest version after this one; None when this one is it. May raise AuditUnavailable."""
+        newest = None
+        while (record := await self.audit.find(version_key(policy, version + 1))) is not None:
+            newest, version = record, version + 1
+        if newest is None:
+            return None
+        applied = newest.event == Event.POLICY_APPLIED
+        return Newest(version, await self.read(newest.body["policy_digest"]) if applied else None)
+
+    async def read(self, digest: str) -> Policy:
+        """Read an applied policy by its digest."""
+        return Policy.model_validate_json(await asyncio.to_thread(self.storage.get, policy_place(digest)))
+
+
+def version_key(policy: str, version: int) -> str:
+    """Name the audit's record of a version: a number is taken once."""
+    return f"policy/{policy}/{version}"
+
+
+def policy_place(digest: str) -> str:
+    """Name where an applied policy lies, as it is read again when something starts it."""
+    return f"applied/{digest}.json"
