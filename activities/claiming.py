@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claims, Hold, Holder, Place, is_covered
+from activities.claims import LEASE, Change, Claim, Claims, Holder, Place, is_covered
 from activities.errors import NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
@@ -35,7 +35,7 @@ RENEW_EVERY = LEASE / 5
 _MOST_A_COMMIT = 50
 
 
-class Keeper:
+class Claiming:
     """The claims as the activities of one worker use them; one renewal serves all batches in hand."""
 
     def __init__(self, hub: Hub, audit: Audit, claims: Claims, every: timedelta = RENEW_EVERY) -> None:
@@ -51,28 +51,28 @@ class Keeper:
 
     async def claim(
         self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None
-    ) -> tuple[Hold, list[FileException]]:
+    ) -> tuple[Claim, list[FileException]]:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
         Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
             taking = await asyncio.to_thread(self._claims.taking, place, site, batch.paths, trees=trees, job=job)
-            hold, others = await self._change(taking)
+            claim, others = await self._change(taking)
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break
             for holder in lapsed.values():
                 await self._call(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
-        return hold, [
+        return claim, [
             FileException(ordinal, "skipped", "in_other_run", f"run {others[path].place.run} holds it")
             for ordinal, path in zip(batch.ordinals, batch.paths, strict=True)
             if path in others
         ]
 
-    async def still_has(self, hold: Hold) -> bool:
+    async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
-        return await self._call(self._claims.still_has, hold)
+        return await self._call(self._claims.still_has, claim)
 
     async def release(self, place: Place) -> None:
         """Give the files of a batch back."""
