@@ -138,6 +138,13 @@ class Claims:
         """Prepare to `release`, for doing it `together` with other changes."""
         return lambda connection: _drop(connection, holders.c.place == str(place))
 
+    def lapsed(self, limit: int) -> list[Holder]:
+        """Give holders whose lease has lapsed, first the longest: their workers died, or their run was terminated."""
+        with self._database.reading() as connection:
+            now = _now_us(connection)
+            query = select(holders).where(holders.c.until_us <= now).order_by(holders.c.until_us).limit(limit)
+            return [_holder(row, now) for row in connection.execute(query)]
+
     def drop(self, holder: Holder) -> None:
         """Take the files away from a holder whose lease has lapsed, unless it was renewed meanwhile."""
         with self._database.writing() as connection:
