@@ -91,7 +91,7 @@ class Starts:
     async def look_for_room(self, wish: Wish) -> Room:
         """Tell whether somebody holds the policy or its site back, and how many runs the site may have."""
         hold = await asyncio.to_thread(self.holds.on, wish.policy, wish.site, wish.labels)
-        return Room(held=None if hold is None else str(hold), most_runs=self.most_runs)
+        return Room(held=None if hold is None else f"{hold}; `{hold.remedy}` ends that", most_runs=self.most_runs)
 
     @activity.defn
     async def follow_run(self, run: str) -> RunEnd:

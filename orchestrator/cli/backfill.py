@@ -39,16 +39,23 @@ def backfill(
         return await asyncio.to_thread(_look, engine, policy, site, first, last)
 
     meant, version, found = with_engine(look)
-    wanted = [past for past in found if again or past.became is None or past.became.startswith("missed")]
+    due = [past for past in found if again or past.became is None or past.became.startswith("missed")]
+    wanted = [past for past in due if past.key is not None]
     if not as_json:
         _print(found, wanted)
+        if due and not wanted:
+            show.say("All of them were made up already: nothing is left to start.")
     doing = bool(wanted) and not dry_run
     if doing and not yes:
         _ask(len(wanted), as_json=as_json)
 
     async def make(engine: "Engine") -> list[str]:
         from orchestrator.backfill import make_starts
+        from orchestrator.holding import over
 
+        held = next(iter(over(engine.holds.standing(), meant)), None)
+        if held is not None:
+            raise Refusal(f"nothing was started: {held}. `{held.remedy}` ends that")
         return await make_starts(engine, meant, version, wanted, actor=show.actor(), reason=reason)
 
     keys = with_engine(make) if doing else []
@@ -88,10 +95,10 @@ def _print(found: "list[PastStart]", wanted: "list[PastStart]") -> None:
         return
     table = show.grid("at, UTC", "then", "now")
     for past in found:
-        now = "starts" if past in wanted else "-"
+        now = "starts" if past in wanted else f"by backfill: {past.made_up}" if past.made_up else "-"
         table.add_row(f"{past.start.time.at:%Y-%m-%d %H:%M}", past.became or "nothing", now)
     show.table(table)
 
 
 def _document(past: "PastStart", *, started: bool) -> dict[str, Any]:
-    return {"at": show.stamp(past.start.time.at), "became": past.became, "started": started}
+    return {"at": show.stamp(past.start.time.at), "became": past.became, "made_up": past.made_up, "started": started}
