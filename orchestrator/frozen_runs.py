@@ -26,7 +26,7 @@ from workflows.run import RunStatus
 from workflows.run_desk import RunDesk
 
 _AT_ONCE = 20
-_ANSWER = timedelta(seconds=30)
+_ANSWER_S = 30.0
 _SETTLE = 1.5
 """Seconds between two looks: a desk that saw no hold has begun its run by then, and the list of runs shows it."""
 _MOST_LOOKS = 20
@@ -108,7 +108,7 @@ def _covers(hold: Hold, run: RunSummary) -> bool:
 async def _in_its_book(engine: Engine, desk: str) -> Iterable[str]:
     try:
         status = await engine.client.get_workflow_handle_for(RunDesk.run, desk).query(
-            RunDesk.status, rpc_timeout=_ANSWER
+            RunDesk.status, rpc_timeout=timedelta(seconds=_ANSWER_S)
         )
     except RPCError:  # Without a worker it begins nothing either.
         return ()
@@ -130,12 +130,12 @@ async def _each(runs: list[str], act: Callable[[str], Awaitable[RunStatus | None
     async def steer(run: str) -> None:
         async with gate:
             try:
-                async with asyncio.timeout(_ANSWER.total_seconds()):
+                async with asyncio.timeout(_ANSWER_S):
                     status = await act(run)
             except RunOver:
                 return
             except TimeoutError:
-                steered.failed[run] = f"it did not answer in {_ANSWER.total_seconds():.0f} s"
+                steered.failed[run] = f"it did not answer in {_ANSWER_S:.0f} s"
             except (RunError, RPCError) as error:
                 steered.failed[run] = str(error)
             else:

@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -267,6 +268,11 @@ async def _update(client: Client, run: str, update: Any, person: Person) -> RunS
     handle = client.get_workflow_handle_for(RunPolicy.run, run)
     try:
         status: RunStatus = await handle.execute_update(update, person)
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # The SDK hides whose end this is: ours, or the caller's time-out.
+            raise asyncio.CancelledError from error
+        raise TimeoutError(f"run {run} did not answer") from error
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         if not isinstance(cause, ApplicationError):
