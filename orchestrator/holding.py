@@ -48,13 +48,21 @@ def over(holds: Iterable[Hold], policy: Policy) -> list[Hold]:
 
 
 def holds_on(engine: Engine, policy: str) -> list[Hold]:
-    """Give the holds on a policy as it was applied; of one that is not applied nobody knows sites and labels."""
+    """Give the holds on a policy, by the sites and labels with which it was applied."""
+    return holds_by_policy(engine, [policy])[policy]
+
+
+def holds_by_policy(engine: Engine, policies: Iterable[str]) -> dict[str, list[Hold]]:
+    """Give the holds on each policy as it was applied; of one that is not applied nobody knows sites and labels."""
     standing = engine.holds.standing()
-    version = engine.versions.current().get(policy) if standing else None
-    if version is not None:
-        with suppress(VersionError, PolicyError):  # `status` tells of it; a hold must be seen and lifted all the same.
-            return over(standing, engine.versions.policy(version))
-    return [hold for hold in standing if hold.label is None and hold.covers(policy, None, {})]
+    current = engine.versions.current() if standing else {}
+    found = {}
+    for name in policies:
+        found[name] = [hold for hold in standing if hold.label is None and hold.covers(name, None, {})]
+        if name in current:
+            with suppress(VersionError, PolicyError):  # A hold must be seen and lifted all the same.
+                found[name] = over(standing, engine.versions.policy(current[name]))
+    return found
 
 
 async def pause_policy(engine: Engine, policy: str, *, actor: str, reason: str, key: str) -> Hold:

@@ -50,7 +50,7 @@ def waits_for(
     if steering.stop is not None:
         return "the Hub to end the jobs in flight"
     if steering.paused_by is not None:
-        return f"somebody to resume it: {'; '.join(map(_paused, pausers))}"
+        return " and ".join(map(_release, pausers))
     if approval is not None:
         return f"approval until {approval.expires:%Y-%m-%d %H:%M} UTC, since {approval.why}"
     if next_try is not None:
@@ -58,6 +58,9 @@ def waits_for(
     return None
 
 
-def _paused(pauser: Pauser) -> str:
+def _release(pauser: Pauser) -> str:
+    """Say what must happen for a pause to end."""
     why = f" ({pauser.reason})" if pauser.reason else ""
-    return f"{pauser.name} paused it{why}"
+    if pauser.freeze is not None:
+        return f"the end of freeze {pauser.freeze} by {pauser.actor}{why}"
+    return f"somebody to resume it: {pauser.actor} paused it{why}"

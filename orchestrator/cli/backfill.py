@@ -14,6 +14,7 @@ from orchestrator.cli.endings import Refusal
 from orchestrator.cli.engine import with_engine
 
 if TYPE_CHECKING:
+    from activities.holds import Hold
     from orchestrator.backfill import PastStart
     from orchestrator.engine import Engine
     from workflows.policy import Policy
@@ -35,10 +36,13 @@ def backfill(
     if first is None or not first < last <= datetime.now(UTC):
         raise Refusal("--from must be before --to, and both in the past")
 
-    async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart]]":
-        return await asyncio.to_thread(_look, engine, policy, site, first, last)
+    async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart], list[Hold]]":
+        from orchestrator.holding import over
 
-    meant, version, found = with_engine(look)
+        looked = await asyncio.to_thread(_look, engine, policy, site, first, last)
+        return *looked, over(engine.holds.standing(), looked[0])
+
+    meant, version, found, holds = with_engine(look)
     due = [past for past in found if again or past.became is None or past.became.startswith("missed")]
     wanted = [past for past in due if past.key is not None]
     if not as_json:
@@ -46,16 +50,14 @@ def backfill(
         if due and not wanted:
             show.say("All of them were made up already: nothing is left to start.")
     doing = bool(wanted) and not dry_run
+    if doing and holds:
+        raise Refusal(f"nothing was started: {holds[0]}. `{holds[0].remedy}` ends that")
     if doing and not yes:
         _ask(len(wanted), as_json=as_json)
 
     async def make(engine: "Engine") -> list[str]:
         from orchestrator.backfill import make_starts
-        from orchestrator.holding import over
 
-        held = next(iter(over(engine.holds.standing(), meant)), None)
-        if held is not None:
-            raise Refusal(f"nothing was started: {held}. `{held.remedy}` ends that")
         return await make_starts(engine, meant, version, wanted, actor=show.actor(), reason=reason)
 
     keys = with_engine(make) if doing else []

@@ -101,7 +101,7 @@ class TestRunsOfAFreeze:
         assert (thawed.done, thawed.still) == ([run], {run: f"{names[1]}, eve"})
         still = await resume_run(client, engine.holds, run, actor="eve", reason="")
         assert (still.state, still.paused_by) == ("paused", names[1])
-        assert still.waits_for == f"somebody to resume it: {names[1]} paused it (why 2)"
+        assert still.waits_for == f"the end of freeze {second.hold.number} by bob (why 2)"
         thawed = await thaw(engine, second.hold, actor="bob", reason="")
         assert (thawed.done, thawed.still) == ([run], {})
         assert (await run_status(client, run)).state == "running"
