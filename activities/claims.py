@@ -2,7 +2,7 @@
 
 A batch claims its files before it is sent and gives them back when it is settled. Whoever meets a file that another
 run holds leaves it alone. A claim is a lease: the worker that has the batch in hand renews it. One that has lapsed
-still counts until somebody has asked the Hub whether a job works on the files; see `keeper`.
+still counts until somebody has asked the Hub whether a job works on the files; see `claiming`.
 
 A root that the Hub discovers by itself is held with everything below it.
 """
@@ -56,7 +56,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Claim:
     """A claim as one attempt has it; a later attempt of the same batch takes it over under another token."""
 
     place: Place
@@ -83,7 +83,7 @@ class Claims:
 
     def take(
         self, place: Place, site: str, wanted: Sequence[str], *, trees: bool = False, job: int | None = None
-    ) -> tuple[Hold, dict[str, Holder]]:
+    ) -> tuple[Claim, dict[str, Holder]]:
         """Claim paths, all that no other run holds; give the claim, and the holders of the others.
 
         `trees` claims everything below the paths as well; `job` is one of the Hub that shall run again. A batch that
@@ -93,21 +93,21 @@ class Claims:
 
     def taking(
         self, place: Place, site: str, wanted: Sequence[str], *, trees: bool = False, job: int | None = None
-    ) -> Change[tuple[Hold, dict[str, Holder]]]:
+    ) -> Change[tuple[Claim, dict[str, Holder]]]:
         """Prepare to `take`, for doing it `together` with other changes."""
-        hold = Hold(place, secrets.token_hex(8))
+        claim = Claim(place, secrets.token_hex(8))
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
-        def change(connection: Connection) -> tuple[Hold, dict[str, Holder]]:
+        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]]:
             now = _now_us(connection)
-            holder = self._enter(connection, hold, site, job, now)
+            holder = self._enter(connection, claim, site, job, now)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
             free = [key for key in above if key not in held]
             _insert(connection, paths, [{"key": key, "holder": holder, "tree": trees} for key in free])
             inside = {folder for key in free for folder in above[key]}
             _insert(connection, folders, [{"key": key, "holder": holder} for key in inside])
-            return hold, {path: held[key] for path, key in keys.items() if key in held}
+            return claim, {path: held[key] for path, key in keys.items() if key in held}
 
         return change
 
@@ -116,9 +116,9 @@ class Claims:
         with self._database.writing() as connection:
             return [change(connection) for change in changes]
 
-    def still_has(self, hold: Hold) -> bool:
+    def still_has(self, claim: Claim) -> bool:
         """Tell whether an attempt's claim is its own, and counts for long enough to send the files."""
-        mine = (holders.c.place == str(hold.place)) & (holders.c.token == hold.token)
+        mine = (holders.c.place == str(claim.place)) & (holders.c.token == claim.token)
         with self._database.reading() as connection:
             until = connection.scalar(select(holders.c.until_us).where(mine))
             return until is not None and until > _now_us(connection) + self._lease_us // 10
@@ -137,6 +137,13 @@ class Claims:
     def releasing(self, place: Place) -> Change[None]:
         """Prepare to `release`, for doing it `together` with other changes."""
         return lambda connection: _drop(connection, holders.c.place == str(place))
+
+    def lapsed(self, limit: int) -> list[Holder]:
+        """Give holders whose lease has lapsed, first the longest: their workers died, or their run was terminated."""
+        with self._database.reading() as connection:
+            now = _now_us(connection)
+            query = select(holders).where(holders.c.until_us <= now).order_by(holders.c.until_us).limit(limit)
+            return [_holder(row, now) for row in connection.execute(query)]
 
     def drop(self, holder: Holder) -> None:
         """Take the files away from a holder whose lease has lapsed, unless it was renewed meanwhile."""
@@ -158,15 +165,15 @@ class Claims:
         with self._database.reading() as connection:
             return int(connection.execute(text("SELECT count(*) FROM claim_paths")).scalar_one())
 
-    def _enter(self, connection: Connection, hold: Hold, site: str, job: int | None, now: int) -> int:
+    def _enter(self, connection: Connection, claim: Claim, site: str, job: int | None, now: int) -> int:
         """Make the holder, or take it over from an earlier attempt of the same batch, which then holds nothing."""
-        changed = {"token": hold.token, "until_us": now + self._lease_us}
-        mine = update(holders).where(holders.c.place == str(hold.place))
+        changed = {"token": claim.token, "until_us": now + self._lease_us}
+        mine = update(holders).where(holders.c.place == str(claim.place))
         holder = connection.execute(mine.values(changed).returning(holders.c.id)).scalar_one_or_none()
         if holder is not None:
             _clear(connection, holder)
             return int(holder)
-        made = {"place": str(hold.place), "site": site, "job": job, "taken_us": now, **vars(hold.place), **changed}
+        made = {"place": str(claim.place), "site": site, "job": job, "taken_us": now, **vars(claim.place), **changed}
         return int(connection.execute(holders.insert().values(made).returning(holders.c.id)).scalar_one())
 
     def _prolong(self, connection: Connection, which: Any, **values: Any) -> None:

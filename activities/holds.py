@@ -1,5 +1,6 @@
 """Holds: what somebody has paused or frozen, as the audit tells it; nothing begins that a standing hold covers."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,15 @@ from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord, Stored
 
+MOST_NOTE = 500
+"""Characters of a note: it is told again with every start that it holds back."""
+
 _PAGE = 1000
+_NOT_ON_A_LINE = ("Cc", "Cs", "Zl", "Zp")
+
+
+class BadNote(Exception):
+    """A reason, or the scope of a freeze, cannot be told on one line: the text says why."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,11 @@ class Hold:
             and (self.site is None or site is None or self.site == site)
             and (self.label is None or labels.get(self.label[0]) == self.label[1])
         )
+
+    @property
+    def remedy(self) -> str:
+        """The command that lifts it."""
+        return f"orchestrator resume {self.policy}" if self.kind == "pause" else f"orchestrator thaw {self.number}"
 
     @property
     def scope(self) -> str:
@@ -63,6 +77,19 @@ class Holds:
         lifted = {record.body["hold"] for record in self._all(Event.HOLD_LIFTED)}
         return [_hold(record) for record in self._all(Event.HOLD_SET) if record.seq not in lifted]
 
+    def find(self, number: int) -> Hold | None:
+        """Give a hold by its number, whether it still stands or not."""
+        if not self._log.is_there():
+            return None
+        return next(
+            (
+                _hold(record)
+                for record in self._log.records(event=Event.HOLD_SET, after=number - 1, limit=1)
+                if record.seq == number
+            ),
+            None,
+        )
+
     def on(self, policy: str, site: str | None, labels: Mapping[str, str]) -> Hold | None:
         """Give a hold that covers a policy at a site, if there is one."""
         return next((hold for hold in self.standing() if hold.covers(policy, site, labels)), None)
@@ -78,7 +105,10 @@ class Holds:
         site: str | None = None,
         label: tuple[str, str] | None = None,
     ) -> Hold:
-        """Set a hold, once under its key."""
+        """Set a hold, once under its key. Raises BadNote."""
+        check_note(reason)
+        for text in (policy, site, *(label or ())):
+            check_note(text or "", "a name")
         body = {
             "kind": kind,
             "policy": policy,
@@ -89,7 +119,8 @@ class Holds:
         return _hold(self._log.append(AuditRecord(event=Event.HOLD_SET, actor=actor, key=f"hold/{key}", body=body)))
 
     def lift(self, hold: Hold, *, actor: str, reason: str) -> None:
-        """Lift a hold; one that is lifted already stays so."""
+        """Lift a hold; one that is lifted already stays so. Raises BadNote."""
+        check_note(reason)
         body = {"hold": hold.number, "kind": hold.kind, "scope": hold.scope, "reason": reason}
         key = f"hold/{hold.number}/lifted"
         self._log.append(AuditRecord(event=Event.HOLD_LIFTED, actor=actor, key=key, body=body))
@@ -101,6 +132,15 @@ class Holds:
             found += page
             if len(page) < _PAGE:
                 return found
+
+
+def check_note(text: str, what: str = "a reason") -> None:
+    """Raise BadNote when a text is too long, or no line of text."""
+    if len(text) > MOST_NOTE:
+        raise BadNote(f"{what} has at most {MOST_NOTE} characters; this one has {len(text):,}: say it shorter")
+    bad = next((one for one in text if unicodedata.category(one) in _NOT_ON_A_LINE), None)
+    if bad is not None:
+        raise BadNote(f"{what} is one line of text; this one has {bad!a} in it")
 
 
 def _hold(record: Stored) -> Hold:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from temporalio import activity
 
 from activities.audit import Audit, AuditRecord, record_key
+from activities.claiming import Claiming
 from activities.claims import Place
 from activities.errors import HubError, NotFound, Permanent, Retryable, as_application_error
 from activities.heartbeat import beating
@@ -14,7 +15,6 @@ from activities.hub import jobs as hub_jobs
 from activities.hub import sites
 from activities.hub.client import Hub
 from activities.hub.states import DELETED, SKIPPED, SUCCESS
-from activities.keeper import Keeper
 from activities.manifests import read_batch
 from activities.poller import JobPoller, Watched
 from activities.settled import BatchOutcome, read_skips, settle_batch
@@ -87,7 +87,7 @@ class Jobs:
     storage: Storage
     audit: Audit
     poller: JobPoller
-    keeper: Keeper
+    claiming: Claiming
 
     @activity.defn
     async def watch_job(self, request: WatchJob) -> JobResult:
@@ -96,13 +96,13 @@ class Jobs:
         place = Place(request.run, request.round, request.batch)
         async with (
             beating(lambda: watch[0]),
-            self.keeper.keeping(place, request.job),
+            self.claiming.keeping(place, request.job),
             self.poller.follow(request.order.site, request.job, request.submitted_us) as watched,
         ):
             ending = await self._follow(request, watched, watch)
             result = await self._settle(request, watched, ending)
             if ending.over:
-                await self.keeper.release(place)
+                await self.claiming.release(place)
             return result
 
     @activity.defn

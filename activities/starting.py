@@ -143,7 +143,7 @@ class Starts:
         for one in asking.wishes:
             hold = next((hold for hold in standing if hold.covers(one.policy, asking.site, one.labels)), None)
             if hold is not None:
-                held[one.key] = str(hold)
+                held[one.key] = f"{hold}; `{hold.remedy}` ends that"
             if one.version is not None and (why := (await self._newest(one.policy, one.version, asking.site))[1]):
                 gone[one.key] = why
         asked = frozenset(one.key for one in asking.wishes)

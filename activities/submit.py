@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.audit import Audit, AuditRecord, record_key
-from activities.claims import Hold, Place
+from activities.claiming import Claiming
+from activities.claims import Claim, Place
 from activities.errors import Permanent, Retryable
 from activities.heartbeat import beating
 from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
-from activities.keeper import Keeper
 from activities.manifests import Batch, read_batch
 from activities.recheck import changed
 from activities.settled import BatchOutcome, FileException, read_skips, settle_batch, write_skips
@@ -67,7 +67,7 @@ class Decision:
     """What is left out of a batch, and the claim on the rest; an earlier attempt's claim is not known any more."""
 
     skips: list[FileException]
-    hold: Hold | None = None
+    claim: Claim | None = None
     made: float = 0.0
 
 
@@ -78,14 +78,14 @@ class Submits:
     hub: Hub
     storage: Storage
     audit: Audit
-    keeper: Keeper
+    claiming: Claiming
 
     @activity.defn
     async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
         """Claim the batch's files, look at them again, then send those that are as planned; never twice."""
         waits_for: list[str | None] = [None]
         stopping = Stopping(request.seek_only)
-        async with beating(lambda: {"waits_for": waits_for[0]}), self.keeper.keeping(_place(request)):
+        async with beating(lambda: {"waits_for": waits_for[0]}), self.claiming.keeping(_place(request)):
             batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
             work = asyncio.create_task(self._submit(request, batch, stopping, waits_for))
             return await _until_certain(work, stopping)
@@ -101,7 +101,7 @@ class Submits:
             return await self._ended(request, batch, error)
         except Permanent as error:
             ended = await self._ended(request, batch, error)
-            await self.keeper.release(_place(request))
+            await self.claiming.release(_place(request))
             return ended
         if job is not None:
             return SubmittedBatch(job=job, submitted_us=micros())
@@ -109,7 +109,7 @@ class Submits:
             ended = await self._ended(request, batch)
         else:
             ended = SubmittedBatch(job=None, submitted_us=micros(), begun=False)
-        await self.keeper.release(_place(request))
+        await self.claiming.release(_place(request))
         return ended
 
     async def _decide_and_send(
@@ -154,7 +154,7 @@ class Submits:
         order = request.order
         while not stopping():
             try:
-                hold, lost = await self.keeper.claim(
+                claim, lost = await self.claiming.claim(
                     _place(request),
                     order.site,
                     batch,
@@ -169,7 +169,7 @@ class Submits:
                 await asyncio.sleep(error.retry_after or LONGEST_WAIT / 3)
                 continue
             waits_for[0] = None
-            decision = Decision(sorted([*lost, *found]), hold, began)
+            decision = Decision(sorted([*lost, *found]), claim, began)
             if decision.skips or order.compare or again:
                 # Nothing written says the same as nothing left out, for a batch that is not compared.
                 await asyncio.to_thread(write_skips, self.storage, *_key(request), decision.skips)
@@ -218,9 +218,9 @@ class Submits:
 
     async def _holds(self, decision: Decision) -> bool:
         """Tell whether a decision may still be sent: it is young, and its claim is still ours."""
-        if decision.hold is None or time.monotonic() - decision.made > FRESH_FOR:
+        if decision.claim is None or time.monotonic() - decision.made > FRESH_FOR:
             return False
-        return await self.keeper.still_has(decision.hold)
+        return await self.claiming.still_has(decision.claim)
 
     async def _ended(self, request: SubmitBatch, batch: Batch, error: Exception | None = None) -> SubmittedBatch:
         """Settle a batch that has no job: all was left out, or with `error` the rest of it failed."""

@@ -13,21 +13,28 @@ from workflows.scheduled import ScheduledStart
 from workflows.starts import Cause, Wish, wish_for
 
 MOST = 100
+_SKIPPED = "skipped: "
 
 
 @dataclass(frozen=True)
 class PastStart:
-    """One fire time of the past, and what became of it at its time; nothing when it was not heard of."""
+    """One fire time of the past: what became of it at its time, nothing when it was not heard of, and by a backfill.
+
+    `key` is the one under which a backfill would make it now; None when one has made it already.
+    """
 
     start: PlannedStart
     became: str | None
+    made_up: str | None
+    key: str | None
 
 
 def past_starts(engine: Engine, policy: Policy, since: datetime, until: datetime) -> list[PastStart]:
     """List the fire times after `since` up to and with `until`, for one site; at most MOST and one."""
     found = []
     for start in planned_starts(policy, since, until):
-        found.append(PastStart(start, _became(engine, policy, start)))
+        became = _told(engine, ScheduledStart(policy=policy, version=0, trigger=start.trigger).key_at(start.time.at))
+        found.append(PastStart(start, became, *_by_backfill(engine, policy, start)))
         if len(found) > MOST:
             break
     return found
@@ -36,7 +43,10 @@ def past_starts(engine: Engine, policy: Policy, since: datetime, until: datetime
 async def make_starts(
     engine: Engine, policy: Policy, version: int, starts: Sequence[PastStart], *, actor: str, reason: str
 ) -> list[str]:
-    """Hand in one wish for each; ages are measured from its own time. The same time is started once, however often."""
+    """Hand in one wish for each that no backfill has made yet; ages are measured from its own time.
+
+    The same time is started once, however often and by however many people it is asked for.
+    """
     keys = []
     for wish in _wishes(policy, version, starts, actor=actor, reason=reason):
         await hand_in(engine.client, engine.settings.task_queue, wish)
@@ -46,6 +56,8 @@ async def make_starts(
 
 def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor: str, reason: str) -> Iterator[Wish]:
     for past in starts:
+        if past.key is None:
+            continue
         at = past.start.time.at
         text = f"backfill of {at:%Y-%m-%d %H:%M} UTC, {past.start.schedule.cron} {past.start.schedule.timezone}"
         request = RunRequest(
@@ -57,18 +69,28 @@ def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor:
             as_of_us=round(at.timestamp() * 1_000_000),
         )
         yield wish_for(
-            key=f"{policy.name}/{policy.one_site}/backfill-{past.start.trigger}/{at:%Y-%m-%dT%H:%M:%SZ}",
+            key=past.key,
             request=request,
             cause=Cause(kind="backfill", text=text, scheduled=at),
             overlap="queue_all",
         )
 
 
-def _became(engine: Engine, policy: Policy, start: PlannedStart) -> str | None:
-    key = ScheduledStart(policy=policy, version=0, trigger=start.trigger).key_at(start.time.at)
+def _by_backfill(engine: Engine, policy: Policy, start: PlannedStart) -> tuple[str | None, str | None]:
+    """Tell what backfills made of a time, and the key for the next one: a start that was skipped may be tried again."""
+    key = f"{policy.name}/{policy.one_site}/backfill-{start.trigger}/{start.time.at:%Y-%m-%dT%H:%M:%SZ}"
+    made_up, attempt, number = None, key, 1
+    while (became := _told(engine, attempt)) is not None and became.startswith(_SKIPPED):
+        number += 1
+        made_up, attempt = became, f"{key}/{number}"
+    return became or made_up, attempt if became is None else None
+
+
+def _told(engine: Engine, key: str) -> str | None:
+    """Say what became of a start: the run, or why there is none; None when nobody has heard of it."""
     for word in ("begun", "skipped"):
         if (record := engine.log.get(start_key(key, word))) is not None:
-            return str(record.body.get("run") or f"skipped: {record.body.get('why')}")
+            return str(record.body.get("run") or f"{_SKIPPED}{record.body.get('why')}")
     heard = engine.log.get(start_key(key))
     if heard is None:
         return None

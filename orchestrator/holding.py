@@ -1,84 +1,181 @@
 """Pausing a policy and freezing many: nothing new begins until somebody lets it, and then all is as it was before."""
 
-from activities.holds import Hold
-from activities.schedules import set_paused
-from orchestrator.engine import Engine
-from orchestrator.runs import RunError, RunSummary, list_runs, pause, resume, run_status
-from workflows.ids import desk_id
-from workflows.run_desk import RunDesk
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 
-_MOST_RUNS = 10_000
+from temporalio.client import Client
+
+from activities.holds import Hold, Holds, check_note
+from activities.schedules import set_paused
+from orchestrator.applied import There
+from orchestrator.catalog import PolicyError, load_policy, policy_files
+from orchestrator.engine import Engine
+from orchestrator.frozen_runs import Steered, let_go, look_again, pause_covered, sites_with_desks
+from orchestrator.runs import resume, run_status
+from orchestrator.versions import VersionError
+from workflows.policy import Policy
+from workflows.run import RunStatus
+from workflows.units import nearest
+
+
+class HoldError(Exception):
+    """What was asked of a hold cannot be done; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What was lifted, how many paused Schedules go on, and what holds the policy all the same."""
+
+    lifted: list[Hold]
+    schedules: int
+    still: list[Hold]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A freeze, the applied policies that it covers, what became of the open runs, and whether it still stands."""
+
+    hold: Hold
+    policies: list[str]
+    runs: Steered
+    stands: bool
+
+
+def over(holds: Iterable[Hold], policy: Policy) -> list[Hold]:
+    """Give the holds that cover a policy at one of its sites."""
+    return [hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)]
+
+
+def holds_on(engine: Engine, policy: str) -> list[Hold]:
+    """Give the holds on a policy, by the sites and labels with which it was applied."""
+    return holds_by_policy(engine, [policy])[policy]
+
+
+def holds_by_policy(engine: Engine, policies: Iterable[str]) -> dict[str, list[Hold]]:
+    """Give the holds on each policy as it was applied; of one that is not applied nobody knows sites and labels."""
+    standing = engine.holds.standing()
+    current = engine.versions.current() if standing else {}
+    found = {}
+    for name in policies:
+        found[name] = [hold for hold in standing if hold.label is None and hold.covers(name, None, {})]
+        if name in current:
+            with suppress(VersionError, PolicyError):  # A hold must be seen and lifted all the same.
+                found[name] = over(standing, engine.versions.policy(current[name]))
+    return found
 
 
 async def pause_policy(engine: Engine, policy: str, *, actor: str, reason: str, key: str) -> Hold:
-    """Let a policy start nothing; its Schedules are paused in Temporal too, where everybody sees it."""
+    """Let a policy start nothing; its Schedules are paused in Temporal too, where everybody sees it.
+
+    Raises HoldError when somebody has paused it already, and BadNote.
+    """
+    there = next((hold for hold in _pauses(engine, policy)), None)
+    if there is not None:
+        raise HoldError(f"{policy} is paused already: {there}. `{there.remedy}` ends that")
     hold = engine.holds.put("pause", actor=actor, reason=reason, key=key, policy=policy)
-    for there in await engine.schedules.there():
-        if there.policy == policy and not there.paused:
-            await set_paused(engine.client, there.id, True, f"{actor}: {reason}" if reason else actor)
+    for one in await _schedules(engine, policy):
+        if not one.paused:
+            await set_paused(engine.client, one.id, True, f"{actor}: {reason}" if reason else actor)
     return hold
 
 
-async def resume_policy(engine: Engine, policy: str, *, actor: str, reason: str) -> int:
-    """Let a policy start again, whoever paused it here or in Temporal; give how many pauses were lifted."""
-    holds = [hold for hold in engine.holds.standing() if hold.kind == "pause" and hold.policy == policy]
-    for hold in holds:
+async def resume_policy(engine: Engine, policy: str, *, actor: str, reason: str) -> Resumed:
+    """Let a policy start again, whoever paused it here or in Temporal; the pause itself is lifted last.
+
+    Whatever stops it halfway, the same word again does the rest. Raises BadNote.
+    """
+    check_note(reason)
+    paused = [one for one in await _schedules(engine, policy) if one.paused]
+    for one in paused:
+        await set_paused(engine.client, one.id, False, f"resumed by {actor}")
+    pauses = _pauses(engine, policy)
+    for hold in pauses:
         engine.holds.lift(hold, actor=actor, reason=reason)
-    paused = [there for there in await engine.schedules.there() if there.policy == policy and there.paused]
-    for there in paused:
-        await set_paused(engine.client, there.id, False, f"resumed by {actor}")
-    await _look_again(engine)
-    return max(len(holds), len(paused))
+    await look_again(engine)
+    return Resumed(pauses, len(paused), holds_on(engine, policy))
 
 
 async def freeze(
     engine: Engine, *, site: str | None, label: tuple[str, str] | None, runs: bool, actor: str, reason: str, key: str
-) -> tuple[Hold, list[str]]:
-    """Let nothing begin that the site and the label cover; with `runs` pause the open runs too, and name them."""
+) -> Frozen:
+    """Let nothing begin that the site and the label cover; with `runs` pause the open runs too.
+
+    Raises HoldError for a site that nobody knows, and BadNote; then nothing was done.
+    """
+    applied = _applied(engine)
+    if site is not None:
+        known = {*(one for policy in [*applied, *_in_folder(engine)] for one in policy.all_sites)}
+        known |= await sites_with_desks(engine)
+        if site not in known:
+            raise HoldError(f"--site {site}: no policy and no run is at that site; {_known(site, known)}")
     hold = engine.holds.put("freeze", actor=actor, reason=reason, key=key, site=site, label=label)
-    if not runs:
-        return hold, []
-    paused = []
-    for run in await _open_runs(engine):
-        if hold.covers(run.policy, run.site, run.labels) and await _pause_with(engine, run.run, hold):
-            paused.append(run.run)
-    return hold, paused
+    steered = await pause_covered(engine, hold) if runs else Steered()
+    stands = hold in engine.holds.standing()
+    if not stands:  # Somebody thawed it while it was still pausing.
+        await let_go(engine, hold, actor=actor, reason="thawed meanwhile")
+    return Frozen(hold, [policy.name for policy in applied if over([hold], policy)], steered, stands)
 
 
-async def thaw(engine: Engine, hold: Hold, *, actor: str, reason: str) -> list[str]:
-    """Lift a freeze, and let the runs go on that it paused; what somebody had paused before stays so."""
+async def thaw(engine: Engine, hold: Hold, *, actor: str, reason: str) -> Steered:
+    """Let the runs go on that a freeze paused, then lift it; what anybody else pauses stays so.
+
+    Whatever stops it halfway, the same word again does the rest, also after the freeze was lifted. Raises BadNote.
+    """
+    check_note(reason)
+    steered = await let_go(engine, hold, actor=actor, reason=reason)
     engine.holds.lift(hold, actor=actor, reason=reason)
-    resumed = []
-    for run in await _open_runs(engine):
-        if (await run_status(engine.client, run.run)).paused_by == _with(hold):
-            await resume(engine.client, run.run, actor=actor, reason=f"thawed: {reason}" if reason else "thawed")
-            resumed.append(run.run)
-    await _look_again(engine)
-    return resumed
+    late = await let_go(engine, hold, actor=actor, reason=reason)  # A freeze may have been at it until just now.
+    await look_again(engine)
+    failed = {run: why for run, why in late.failed.items() if run not in steered.done}
+    return Steered([*steered.done, *late.done], {**steered.still, **late.still}, failed)
 
 
-def _with(hold: Hold) -> str:
-    """Name who pauses a run for a freeze: by this name a thaw knows the runs again, also after a crash."""
-    return f"{hold.actor} (freeze {hold.number})"
+async def resume_run(client: Client, holds: Holds, run: str, *, actor: str, reason: str) -> RunStatus:
+    """Lift what people paused in a run, and what freezes did that are over; a freeze that stands keeps its pause."""
+    frozen = {one.freeze for one in (await run_status(client, run)).pausers if one.freeze is not None}
+    over_ones = frozen - {hold.number for hold in holds.standing()} if frozen else frozen
+    return await resume(client, run, actor=actor, reason=reason, freezes=tuple(sorted(over_ones)))
 
 
-async def _pause_with(engine: Engine, run: str, hold: Hold) -> bool:
-    if (await run_status(engine.client, run)).paused_by is not None:
-        return False
-    try:
-        await pause(engine.client, run, actor=_with(hold), reason=hold.reason)
-    except RunError:  # It has ended meanwhile.
-        return False
-    return True
+def _known(site: str, known: set[str]) -> str:
+    if not known:
+        return "none is at any yet"
+    names, close = ", ".join(sorted(known)), nearest(site, sorted(known))
+    return f"did you mean `{close}`? Known: {names}" if close else f"known: {names}"
 
 
-async def _open_runs(engine: Engine) -> list[RunSummary]:
-    return [run for run in await list_runs(engine.client, limit=_MOST_RUNS) if run.finished is None]
+def _pauses(engine: Engine, policy: str) -> list[Hold]:
+    return [hold for hold in engine.holds.standing() if hold.kind == "pause" and hold.policy == policy]
 
 
-async def _look_again(engine: Engine) -> None:
-    """Let every desk look at what waits."""
-    prefix = desk_id(engine.settings.task_queue, "")
-    async for desk in engine.client.list_workflows("WorkflowType = 'RunDesk' AND ExecutionStatus = 'Running'"):
-        if desk.id.startswith(prefix):
-            await engine.client.get_workflow_handle(desk.id).signal(RunDesk.look)
+async def _schedules(engine: Engine, policy: str) -> list[There]:
+    """Give a policy's Schedules, those included that are too new for Temporal's list."""
+    version = engine.versions.current().get(policy)
+    known: list[str] = []
+    if version is not None:
+        with suppress(VersionError, PolicyError):
+            known = [one.id for one in engine.schedules.wanted(engine.versions.policy(version), version.number)]
+    return [there for there in await engine.schedules.there(known) if there.policy == policy]
+
+
+def _applied(engine: Engine) -> list[Policy]:
+    """Give the applied policies that can be read."""
+    found = []
+    for version in engine.versions.current().values():
+        try:
+            found.append(engine.versions.policy(version))
+        except (VersionError, PolicyError):
+            continue
+    return found
+
+
+def _in_folder(engine: Engine) -> list[Policy]:
+    """Give the policies of the folder that can be read: they may run by hand."""
+    folder, found = engine.settings.policies_dir, []
+    for file in policy_files(folder) if folder.is_dir() else ():
+        try:
+            found.append(load_policy(file))
+        except PolicyError:
+            continue
+    return found

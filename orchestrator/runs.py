@@ -18,24 +18,37 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.holds import check_note
 from activities.starting import hand_in
 from orchestrator.settings import Settings
 from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.progress import FlightProgress, RunProgress, combine
-from workflows.run import Decision, Flight, Person, RunReport, RunRequest, RunState, RunStatus, SegmentStatus
+from workflows.run import (
+    Decision,
+    Flight,
+    Pausing,
+    Person,
+    Resuming,
+    RunReport,
+    RunRequest,
+    RunState,
+    RunStatus,
+    SegmentStatus,
+)
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
 from workflows.unready import unready
 
-LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
+_LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
 
 ANSWERED_WITHIN = 15.0
@@ -51,6 +64,10 @@ class RunError(Exception):
 
 class NoSuchRun(RunError):
     """Temporal knows no run of this name: `orchestrator runs list` shows those that it knows."""
+
+
+class RunOver(RunError):
+    """The run has ended: nothing is left to pause, to resume or to cancel."""
 
 
 class RunSummary(Payload):
@@ -85,7 +102,7 @@ async def start_run(
 def began(start: Start, policy: str) -> str:
     """Give the run of a start, which may still wait for its turn; raises RunError when it does not begin."""
     if start.state is StartState.SKIPPED or start.run is None:
-        raise RunError(f"policy {policy} does not start: {start.why}; `orchestrator runs list` shows what runs")
+        raise RunError(f"policy {policy} does not start: {start.why}")
     return start.run
 
 
@@ -173,26 +190,58 @@ async def run_report(client: Client, run: str) -> RunReport:
         raise _translated(error, run) from error
 
 
-async def list_runs(client: Client, *, policy: str | None = None, limit: int = 50) -> list[RunSummary]:
-    """Give the newest runs, first the newest."""
-    found = []
-    async for execution in client.list_workflows(LATEST_RUNS, limit=limit if policy is None else None):
+async def list_runs(
+    client: Client, queue: str, *, policy: str | None = None, is_open: bool = False, limit: int | None = 50
+) -> list[RunSummary]:
+    """Give the newest runs of the installation with this task queue, first the newest; without a limit all of them."""
+    query = f"{_LATEST_RUNS} AND {of_queue(queue)}"
+    query += " AND ExecutionStatus = 'Running'" if is_open else ""
+    query += "" if policy is None else f" AND WorkflowId STARTS_WITH {_text(policy + '-')}"
+    found: list[RunSummary] = []
+    async for execution in client.list_workflows(query, page_size=1000 if limit is None else min(limit + 1, 1000)):
+        if limit is not None and len(found) == limit:
+            break
+        if execution.task_queue != queue:
+            continue
         summary = await _summary(execution)
         if policy is None or summary.policy == policy:
             found.append(summary)
-        if len(found) == limit:
-            break
     return found
 
 
-async def pause(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
-    """Begin nothing more in this run until it is resumed."""
-    return await _update(client, run, RunPolicy.pause, Person(actor=actor, reason=reason))
+async def run_summary(client: Client, run: str) -> RunSummary:
+    """Give one run's line of the list, as it is now: a list follows a second or so behind. Raises NoSuchRun."""
+    try:
+        return await _summary(await client.get_workflow_handle(run).describe())
+    except RPCError as error:
+        raise _translated(error, run) from error
 
 
-async def resume(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
-    """Let a paused run go on."""
-    return await _update(client, run, RunPolicy.resume, Person(actor=actor, reason=reason))
+def of_queue(queue: str) -> str:
+    """Write the part of a visibility query that lets another installation's workflows be.
+
+    Temporal finds no text with a double quote in it: then every one is listed, and the caller looks at its queue.
+    """
+    return "TaskQueue != ''" if '"' in queue else f"TaskQueue = {_text(queue)}"
+
+
+def _text(word: str) -> str:
+    return "'" + word.replace("'", "''") + "'"
+
+
+async def pause(client: Client, run: str, *, actor: str, reason: str = "", freeze: int | None = None) -> RunStatus:
+    """Begin nothing more in this run until whoever pauses it resumes it: a person or, with its number, a freeze."""
+    check_note(reason)
+    return await _update(client, run, RunPolicy.pause, Pausing(actor=actor, reason=reason, freeze=freeze))
+
+
+async def resume(
+    client: Client, run: str, *, actor: str, reason: str = "", people: bool = True, freezes: tuple[int, ...] = ()
+) -> RunStatus:
+    """Lift what people paused, or what these freezes did; the run goes on when nobody pauses it any more."""
+    check_note(reason)
+    resuming = Resuming(actor=actor, reason=reason, people=people, freezes=freezes)
+    return await _update(client, run, RunPolicy.resume, resuming)
 
 
 async def cancel(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
@@ -219,12 +268,20 @@ async def _update(client: Client, run: str, update: Any, person: Person) -> RunS
     handle = client.get_workflow_handle_for(RunPolicy.run, run)
     try:
         status: RunStatus = await handle.execute_update(update, person)
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # The SDK hides whose end this is: ours, or the caller's time-out.
+            raise asyncio.CancelledError from error
+        raise TimeoutError(f"run {run} did not answer") from error
     except WorkflowUpdateFailedError as error:
-        raise RunError(error.cause.message if isinstance(error.cause, ApplicationError) else str(error)) from error
+        cause = error.cause
+        if not isinstance(cause, ApplicationError):
+            raise RunError(str(error)) from error
+        raise (RunOver if cause.type == "RunOver" else RunError)(cause.message) from error
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             ended = await run_status(client, run)
-            raise RunError(f"run {run} is over: it ended {ended.state}") from error
+            raise RunOver(f"run {run} is over: it ended {ended.state}") from error
         raise
     return status
 

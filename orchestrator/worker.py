@@ -14,6 +14,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
+from activities.claiming import Claiming
 from activities.claims import Claims
 from activities.events import Events
 from activities.holds import Holds
@@ -21,7 +22,6 @@ from activities.hub.client import Hub
 from activities.hub_events import HubEvents
 from activities.inventory import Inventories
 from activities.jobs import Jobs
-from activities.keeper import Keeper
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
@@ -106,8 +106,8 @@ def _activities(
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
-    keeper = Keeper(hub, audit, claims)
-    jobs = Jobs(hub, storage, audit, JobPoller(hub), keeper)
+    claiming = Claiming(hub, audit, claims)
+    jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
     checks = PlanChecks(storage, log)
@@ -126,7 +126,7 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, keeper).submit_batch,
+        Submits(hub, storage, audit, claiming).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,

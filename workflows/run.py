@@ -51,6 +51,33 @@ class Person(Payload):
     reason: str = ""
 
 
+class Pausing(Person):
+    """A word that pauses a run: a person's own or, with its number, that of a freeze."""
+
+    freeze: int | None = None
+
+
+class Resuming(Person):
+    """A word that lets a run go on: it lifts what people paused, or what these freezes did, or both."""
+
+    people: bool = True
+    freezes: tuple[int, ...] = ()
+
+
+class Pauser(Payload):
+    """Who pauses a run, why and since when; `freeze` is its number when a freeze does it."""
+
+    actor: str
+    reason: str = ""
+    since: datetime
+    freeze: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Say who it is."""
+        return self.actor if self.freeze is None else f"{self.actor} (freeze {self.freeze})"
+
+
 class Decision(Person):
     """What a person says of a plan, which is named by its digest or the first twelve characters or more of it."""
 
@@ -108,6 +135,7 @@ class SoFar(Payload):
     started: datetime
     work_started: datetime
     waited_for_approval: timedelta = timedelta(0)
+    pausers: tuple[Pauser, ...] = ()
 
 
 class RunRequest(Payload):
@@ -201,6 +229,7 @@ class RunStatus(Payload):
     version: int | None = None
     approval: ApprovalWanted | None = None
     paused_by: str | None = None
+    pausers: tuple[Pauser, ...] = ()
     plan: Plan | None = None
     inventory_problems: int = 0
     rounds: tuple[RoundRecord, ...] = ()

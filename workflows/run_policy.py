@@ -20,13 +20,17 @@ with workflow.unsafe.imports_passed_through():
     from workflows.control import caps, excess, ladder_wait, stale
     from workflows.gate import Gate
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
+    from workflows.pausing import Pausers
     from workflows.plan import OutcomeCounts, Plan, UsualPlan
     from workflows.run import (
         ApprovalWanted,
         Decision,
         Draining,
+        Pauser,
+        Pausing,
         Person,
         Phase,
+        Resuming,
         RoundRecord,
         RunReport,
         RunRequest,
@@ -44,6 +48,8 @@ FINAL_PHASES = (Phase.REPORT, Phase.OVER)
 NOTHING_BEGAN = (RunState.REFUSED, RunState.EXPIRED)
 LAST_LOOK = "last look"
 """The patch with which a run that verifies asks once more, after its last round, where the files are."""
+SEVERAL_PAUSERS = "several pausers"
+"""The patch with which a run that is paused hears of a further pause; before, only the first one counted."""
 
 
 class Stopped(Exception):
@@ -76,6 +82,7 @@ class RunPolicy:
         self._usual: UsualPlan | None = None
         self._plan: Plan | None = None
         self._gate = Gate()
+        self._pausers = Pausers()
         self._rounds: list[RoundRecord] = []
         self._next_batch = 0
         self._outcomes: OutcomeCounts | None = None
@@ -289,12 +296,15 @@ class RunPolicy:
             policy=self._policy.name,
             state=shown_state(self._phase, self._state, self._segments.steering, self._next_try),
             phase=self._phase,
-            waits_for=waits_for(self._phase, self._segments.steering, self._next_try, self._gate.wanted),
+            waits_for=waits_for(
+                self._phase, self._segments.steering, self._next_try, self._gate.wanted, self._pausers.standing
+            ),
             actor=self._request.actor,
             reason=self._request.reason,
             version=self._request.version,
             approval=self._gate.wanted,
-            paused_by=self._segments.steering.paused_by,
+            paused_by=self._pausers.names,
+            pausers=self._pausers.standing,
             plan=self._plan,
             inventory_problems=self._problems,
             rounds=tuple(self._rounds),
@@ -323,21 +333,30 @@ class RunPolicy:
             raise ApplicationError(f"run {self._request.run}: {why}", type="NotYours", non_retryable=True)
 
     @workflow.update
-    async def pause(self, person: Person) -> RunStatus:
-        """Begin nothing more until somebody resumes; jobs in flight go on to their end."""
-        if self._segments.steering.paused_by is None:
-            await self._segments.steer(paused_by=person.actor)
-            workflow.upsert_memo({"state": str(RunState.PAUSED)})
-            await self._record("run.paused", actor=person.actor, reason=person.reason)
+    async def pause(self, pausing: Pausing) -> RunStatus:
+        """Begin nothing more until everybody who pauses it resumes; jobs in flight go on to their end."""
+        first = not self._pausers
+        if not first and not workflow.patched(SEVERAL_PAUSERS):
+            return self.status()
+        if self._pausers.add(pausing, workflow.now()):
+            if first:
+                await self._segments.steer(paused_by=pausing.actor)
+                self._announce()
+            said = {"reason": pausing.reason, "freeze": pausing.freeze}
+            await self._record("run.paused", actor=pausing.actor, **said)
         return self.status()
 
     @workflow.update
-    async def resume(self, person: Person) -> RunStatus:
-        """Go on after a pause."""
-        if self._segments.steering.paused_by is not None:
+    async def resume(self, resuming: Resuming) -> RunStatus:
+        """Lift the pauses that are meant, and go on when no other one is left."""
+        lifted = self._pausers.lift(resuming)
+        if not lifted:
+            return self.status()
+        if not self._pausers:
             await self._segments.steer(paused_by=None)
-            workflow.upsert_memo({"state": str(RunState.RUNNING)})
-            await self._record("run.resumed", actor=person.actor, reason=person.reason)
+            self._announce()
+        said = {"reason": resuming.reason, "lifted": [one.name for one in lifted], "still": self._pausers.names}
+        await self._record("run.resumed", actor=resuming.actor, **said)
         return self.status()
 
     @workflow.update
@@ -348,11 +367,11 @@ class RunPolicy:
         return self.status()
 
     @pause.validator
-    def _may_pause(self, person: Person) -> None:
+    def _may_pause(self, pausing: Pausing) -> None:
         self._refuse_when_over()
 
     @resume.validator
-    def _may_resume(self, person: Person) -> None:
+    def _may_resume(self, resuming: Resuming) -> None:
         self._refuse_when_over()
 
     @cancel.validator
@@ -416,6 +435,7 @@ class RunPolicy:
             started=self._started,
             work_started=self._work_started,
             waited_for_approval=self._waited_for_approval,
+            pausers=self._pausers.standing,
         )
         workflow.continue_as_new(self._request.model_copy(update={"so_far": so_far}))
 
@@ -423,6 +443,11 @@ class RunPolicy:
         self._plan, self._problems = so_far.plan, so_far.inventory_problems
         self._rounds, self._next_batch = list(so_far.rounds), so_far.next_batch
         self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering)
+        paused_by = so_far.steering.paused_by
+        if paused_by is not None and not so_far.pausers:  # It was paused before there could be several.
+            self._pausers = Pausers((Pauser(actor=paused_by, since=workflow.now()),))
+        else:
+            self._pausers = Pausers(so_far.pausers)
         self._started, self._work_started = so_far.started, so_far.work_started
         self._waited_for_approval = so_far.waited_for_approval
 
@@ -454,6 +479,10 @@ class RunPolicy:
         await self._segments.steer(stop=stop)
         workflow.upsert_memo({"state": str(RunState.CANCELLING)})
         await self._record("run.stopped", actor=stop.by, why=stop.why, reason=reason)
+
+    def _announce(self) -> None:
+        """Let lists of runs show the state."""
+        workflow.upsert_memo({"state": str(self.status().state)})
 
     def _may_go_on(self) -> bool:
         steering = self._segments.steering

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from workflows.plan import OutcomeCounts, Plan
-from workflows.run import ApprovalWanted, Phase, RunState, Steering, Stop
+from workflows.run import ApprovalWanted, Pauser, Phase, RunState, Steering, Stop
 
 
 def verdict(
@@ -36,7 +36,11 @@ def shown_state(phase: Phase, state: RunState, steering: Steering, next_try: dat
 
 
 def waits_for(
-    phase: Phase, steering: Steering, next_try: datetime | None, approval: ApprovalWanted | None = None
+    phase: Phase,
+    steering: Steering,
+    next_try: datetime | None,
+    approval: ApprovalWanted | None = None,
+    pausers: tuple[Pauser, ...] = (),
 ) -> str | None:
     """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work."""
     if phase is Phase.OVER:
@@ -46,9 +50,17 @@ def waits_for(
     if steering.stop is not None:
         return "the Hub to end the jobs in flight"
     if steering.paused_by is not None:
-        return f"somebody to resume it: {steering.paused_by} paused it"
+        return " and ".join(map(_release, pausers))
     if approval is not None:
         return f"approval until {approval.expires:%Y-%m-%d %H:%M} UTC, since {approval.why}"
     if next_try is not None:
         return f"the next try of failed files at {next_try:%Y-%m-%d %H:%M:%S} UTC"
     return None
+
+
+def _release(pauser: Pauser) -> str:
+    """Say what must happen for a pause to end."""
+    why = f" ({pauser.reason})" if pauser.reason else ""
+    if pauser.freeze is not None:
+        return f"the end of freeze {pauser.freeze} by {pauser.actor}{why}"
+    return f"somebody to resume it: {pauser.actor} paused it{why}"

@@ -146,8 +146,15 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "paths that were sent",
         "counts": "outcome -> number of files",
     },
-    Event.RUN_PAUSED: {"reason": "why, in the actor's words"},
-    Event.RUN_RESUMED: {"reason": "why, in the actor's words"},
+    Event.RUN_PAUSED: {
+        "reason": "why, in the actor's words",
+        "freeze": "number of the freeze that pauses it, null when a person does",
+    },
+    Event.RUN_RESUMED: {
+        "reason": "why, in the actor's words",
+        "lifted": "whose pauses this lifts",
+        "still": "who pauses it still, null when it goes on",
+    },
     Event.RUN_STOPPED: {
         "why": "what stopped the run: a person, the deadline or an error",
         "reason": "why, in the actor's words",

@@ -46,7 +46,7 @@ def _decide(run: str, digest: str | None, reason: str, *, approved: bool, as_jso
         from orchestrator.temporal import connect
 
         client = await connect(stack.settings)
-        name = await named(client, run)
+        name = await named(client, run, stack.settings)
         about = digest or await _looked_at(client, name, approved=approved)
         async with asyncio.timeout(60):
             return await decide(client, name, actor=show.actor(), reason=reason, digest=about, approved=approved)

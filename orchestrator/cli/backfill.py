@@ -14,6 +14,7 @@ from orchestrator.cli.endings import Refusal
 from orchestrator.cli.engine import with_engine
 
 if TYPE_CHECKING:
+    from activities.holds import Hold
     from orchestrator.backfill import PastStart
     from orchestrator.engine import Engine
     from workflows.policy import Policy
@@ -35,14 +36,22 @@ def backfill(
     if first is None or not first < last <= datetime.now(UTC):
         raise Refusal("--from must be before --to, and both in the past")
 
-    async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart]]":
-        return await asyncio.to_thread(_look, engine, policy, site, first, last)
+    async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart], list[Hold]]":
+        from orchestrator.holding import over
 
-    meant, version, found = with_engine(look)
-    wanted = [past for past in found if again or past.became is None or past.became.startswith("missed")]
+        looked = await asyncio.to_thread(_look, engine, policy, site, first, last)
+        return *looked, over(engine.holds.standing(), looked[0])
+
+    meant, version, found, holds = with_engine(look)
+    due = [past for past in found if again or past.became is None or past.became.startswith("missed")]
+    wanted = [past for past in due if past.key is not None]
     if not as_json:
         _print(found, wanted)
+        if due and not wanted:
+            show.say("All of them were made up already: nothing is left to start.")
     doing = bool(wanted) and not dry_run
+    if doing and holds:
+        raise Refusal(f"nothing was started: {holds[0]}. `{holds[0].remedy}` ends that")
     if doing and not yes:
         _ask(len(wanted), as_json=as_json)
 
@@ -88,10 +97,10 @@ def _print(found: "list[PastStart]", wanted: "list[PastStart]") -> None:
         return
     table = show.grid("at, UTC", "then", "now")
     for past in found:
-        now = "starts" if past in wanted else "-"
+        now = "starts" if past in wanted else f"by backfill: {past.made_up}" if past.made_up else "-"
         table.add_row(f"{past.start.time.at:%Y-%m-%d %H:%M}", past.became or "nothing", now)
     show.table(table)
 
 
 def _document(past: "PastStart", *, started: bool) -> dict[str, Any]:
-    return {"at": show.stamp(past.start.time.at), "became": past.became, "started": started}
+    return {"at": show.stamp(past.start.time.at), "became": past.became, "made_up": past.made_up, "started": started}

@@ -57,6 +57,8 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.services", "StackError", Ending.UNREACHABLE, ""),
         ("orchestrator.temporal", "TemporalUnreachable", Ending.UNREACHABLE, "`orchestrator doctor` tells more."),
         ("orchestrator.runs", "RunError", Ending.BAD_INPUT, ""),
+        ("orchestrator.holding", "HoldError", Ending.BAD_INPUT, ""),
+        ("activities.holds", "BadNote", Ending.BAD_INPUT, ""),
         ("orchestrator.applying", "ApplyError", Ending.BAD_INPUT, ""),
         ("orchestrator.applied", "NoWorker", Ending.UNREACHABLE, ""),
         ("orchestrator.versions", "VersionError", Ending.BAD_INPUT, ""),

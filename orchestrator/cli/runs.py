@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from orchestrator.runs import RunSummary
+    from orchestrator.settings import Settings
     from orchestrator.stack import Stack
     from workflows.progress import RunProgress
     from workflows.run import RunReport, RunStatus
@@ -35,9 +36,11 @@ def list_(
     from workflows.units import advice
 
     async def look(client: "Client", stack: "Stack") -> "list[RunSummary]":
-        found = await list_runs(client, policy=policy, limit=limit)
+        queue = stack.settings.task_queue
+        found = await list_runs(client, queue, policy=policy, limit=limit)
         if policy is not None and not found:
-            known = {*catalog_names(stack.settings), *(one.policy for one in await list_runs(client, limit=_MANY))}
+            of_runs = {one.policy for one in await list_runs(client, queue, limit=_MANY)}
+            known = {*catalog_names(stack.settings), *of_runs}
             if policy not in known:
                 raise Refusal(f"There is no policy {policy} and no run of it: {advice(policy, sorted(known))}")
         return found
@@ -86,7 +89,7 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     from orchestrator.cli.run import finish, stay
 
     async def look(client: "Client", stack: "Stack") -> "RunReport":
-        return await stay(client, await named(client, run), stack)
+        return await stay(client, await named(client, run, stack.settings), stack)
 
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
@@ -103,7 +106,7 @@ def pause(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonO
 
 @app.command()
 def resume(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """Let a paused run go on."""
+    """Let a run go on that somebody has paused; what a freeze pauses goes on when it is thawed."""
     _steer("resume", run, reason, as_json=as_json)
 
 
@@ -129,7 +132,7 @@ def files(
 
     settings = load_settings()
     known_word("--outcome", outcome, OUTCOMES)
-    name = _with_temporal(lambda client, _: named(client, run)) if run == "latest" else run
+    name = _with_temporal(lambda client, _: named(client, run, settings)) if run == "latest" else run
     try:
         if reason is not None and reason not in REASONS:
             known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
@@ -165,10 +168,13 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     async def steer(client: "Client", stack: "Stack") -> "RunStatus":
-        name = await named(client, run)
+        name = await named(client, run, stack.settings)
         act: Callable[..., Awaitable[RunStatus]] = getattr(runs, verb)
         async with asyncio.timeout(30):
-            status = await act(client, name, actor=show.actor(), reason=reason)
+            if verb == "resume":
+                status = await _resume(client, stack, name, reason)
+            else:
+                status = await act(client, name, actor=show.actor(), reason=reason)
         if verb == "cancel" and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
             async for progress in runs.watch_run(client, name):
                 status = progress.status
@@ -180,9 +186,23 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
         except TimeoutError:
             raise Refusal("no worker answered in 30 s; `orchestrator doctor` shows whether one runs") from None
     if as_json:
-        show.document({"run_id": status.run, "state": str(status.state)})
+        show.document({"run_id": status.run, "state": str(status.state), "paused_by": status.paused_by})
     else:
         show.say(f"{status.run}: {status.state}{_waiting(status)}")
+        for number in sorted({one.freeze for one in status.pausers if one.freeze is not None}):
+            show.note(f"`orchestrator thaw {number}` ends the freeze.")
+
+
+async def _resume(client: "Client", stack: "Stack", run: str, reason: str) -> "RunStatus":
+    from activities.holds import Holds
+    from activities.ledger.log import AuditLog
+    from orchestrator.holding import resume_run
+
+    log = AuditLog(stack.settings.audit.get_secret_value())
+    try:
+        return await resume_run(client, Holds(log), run, actor=show.actor(), reason=reason)
+    finally:
+        log.close()
 
 
 def _waiting(status: "RunStatus") -> str:
@@ -215,13 +235,13 @@ async def _why_no_files(client: "Client", run: str) -> str:
     return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
 
 
-async def named(client: "Client", run: str) -> str:
+async def named(client: "Client", run: str, settings: "Settings") -> str:
     """Give the name of a run; `latest` is the newest. Raises Refusal when there is none."""
     if run != "latest":
         return run
     from orchestrator.runs import list_runs
 
-    newest = await list_runs(client, limit=1)
+    newest = await list_runs(client, settings.task_queue, limit=1)
     if not newest:
         raise Refusal("No runs yet. `orchestrator run POLICY` starts one.")
     return newest[0].run
@@ -232,7 +252,7 @@ async def _look(client: "Client", stack: "Stack", run: str) -> Any:
     from orchestrator.runs import run_progress, run_report
     from orchestrator.stack import TEMPORAL
 
-    name = await named(client, run)
+    name = await named(client, run, stack.settings)
     if await _has_ended(client, name):
         return await run_report(client, name), None, name, stack.settings
     if TEMPORAL in stack.owned:

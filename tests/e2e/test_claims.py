@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from activities.audit import AuditLog, AuditRecord, AuditUnavailable, WrongDatabase
-from activities.claims import Claims, Hold, Holder, Place, is_covered, key_of
+from activities.claims import Claim, Claims, Holder, Place, is_covered, key_of
 from tests.e2e.audit_databases import raw
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
@@ -149,19 +149,19 @@ class TestALease:
         assert take(claims, THEIRS, "/a") == {"/a": "third"}
 
     def test_is_no_licence_to_send_when_it_ran_out_or_is_about_to(self, url: str, claims: Claims) -> None:
-        hold, _ = claims.take(OURS, SITE, ["/a"])
-        assert claims.still_has(hold)
+        claim, _ = claims.take(OURS, SITE, ["/a"])
+        assert claims.still_has(claim)
         lapse(url)
-        assert not claims.still_has(hold)
+        assert not claims.still_has(claim)
         claims.renew({OURS: None})
-        assert claims.still_has(hold)
+        assert claims.still_has(claim)
         claims.release(OURS)
-        assert not claims.still_has(hold)
+        assert not claims.still_has(claim)
 
     def test_ends_by_itself(self, url: str) -> None:
         short = Claims(url, lease=timedelta(0))
-        hold, _ = short.take(OURS, SITE, ["/a"])
-        assert not short.still_has(hold)
+        claim, _ = short.take(OURS, SITE, ["/a"])
+        assert not short.still_has(claim)
         assert short.take(THEIRS, SITE, ["/a"])[1]["/a"].lapsed
         short.close()
 
@@ -174,8 +174,8 @@ def test_a_later_attempt_takes_the_claim_over_and_the_first_one_hears_of_it(clai
     assert take(claims, THEIRS, "/a", "/b", "/c") == {"/b": "ours", "/c": "ours"}
 
 
-def test_a_hold_that_nobody_has_is_no_hold(claims: Claims) -> None:
-    assert not claims.still_has(Hold(OURS, "token"))
+def test_a_claim_that_nobody_has_is_no_claim(claims: Claims) -> None:
+    assert not claims.still_has(Claim(OURS, "token"))
     claims.release(OURS)
     claims.renew({OURS: 1})
     assert claims.count() == 0

@@ -53,7 +53,9 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     assert (standing["version"], standing["folder"], standing["parts"][0]["paused"]) == (2, "in sync", True)
     refused = machine.run("run", "nightly", "--wait")
     assert (refused.returncode, "paused policy nightly" in refused.stderr) == (2, True)
-    assert machine.run("resume", "nightly").returncode == 0
+    assert "`orchestrator resume nightly` ends that" in refused.stderr
+    resumed = machine.run("resume", "nightly")
+    assert (resumed.stdout, ": lunch." in resumed.stderr) == ("nightly starts by itself again.\n", True)
     assert machine.run("next", "nightly", "--count", "3").stderr.strip() == "The engine has the same times."
 
     rolled = machine.json("rollback", "nightly", "--yes")
@@ -64,7 +66,10 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     assert versions[2]["reason"] == "rollback to version 1"
     assert machine.run("history", "nightly", "--version", "1").stdout == SCHEDULED
 
+    machine.run("pause", "nightly", "--note", "to be removed")
     gone = machine.run("destroy", "nightly", "--yes")
+    assert machine.json("resume", "nightly")["lifted"] == 1
+    assert machine.run("resume", "nightly").returncode == 2
     assert (gone.returncode, "- nightly  is removed" in gone.stdout) == (0, True)
     [standing] = machine.json("status")
     assert (standing["version"], standing["folder"], standing["parts"]) == (None, "not applied", [])
@@ -89,8 +94,19 @@ def test_a_freeze_stops_every_start_is_seen_everywhere_and_restores_what_was(mac
     assert "a leak" in listed.stderr
     refused = machine.run("run", "nightly", "--wait")
     assert (refused.returncode, "a leak" in refused.stderr) == (2, True)
+    assert "`orchestrator thaw " in refused.stderr
     assert machine.json("runs", "show", started)["state"] == "paused"
-    thawed = machine.json("thaw")
+    wrong = machine.run("freeze", "--reason", "a fire", "--site", "londn", "--runs")
+    assert (wrong.returncode, "did you mean `london`?" in wrong.stderr) == (2, True)
+    second = machine.json("freeze", "--reason", "a fire", "--site", "london", "--runs")
+    assert (second["paused_runs"], second["policies"]) == ([started], ["nightly", "slow"])
+    which = machine.run("thaw")
+    assert (which.returncode, len(which.stderr.splitlines())) == (2, 3), which.stderr
+    still = machine.run("runs", "resume", started)
+    assert (still.returncode, f"the end of freeze {second['number']} by " in still.stdout) == (0, True)
+    thawed = machine.json("thaw", "--label", "tier=cold")
+    assert (thawed[0]["resumed_runs"], list(thawed[0]["still_paused"])) == ([], [started])
+    thawed = machine.json("thaw", "--site", "london")
     assert thawed[0]["resumed_runs"] == [started]
     assert machine.run("runs", "list").stderr == ""
     assert machine.json("runs", "show", started)["state"] in ("running", "succeeded")
@@ -102,11 +118,17 @@ def test_backfill_makes_the_starts_of_the_past_with_their_own_time(machine: Mach
     machine.run("apply", "--yes")
     looked = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--dry-run")
     assert [one["at"] for one in looked] == [f"2026-11-{day:02}T22:00:00Z" for day in (2, 3, 4)]
+    machine.run("freeze", "--reason", "a leak")
+    held = machine.run("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes")
+    assert (held.returncode, "nothing was started: " in held.stderr) == (2, True)
+    machine.run("thaw")
     made = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes")
     assert [one["started"] for one in made] == [True] * 3
     assert eventually(lambda: [one["state"] for one in machine.json("starts", "nightly")] == ["begun"] * 3, within=60)
     starts = machine.json("starts", "nightly")
     assert [one["scheduled"][:10] for one in reversed(starts)] == ["2026-11-02", "2026-11-03", "2026-11-04"]
     again = machine.json("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes")
-    assert len(again) == 3
+    assert [(one["started"], one["made_up"]) for one in again] == [(False, one["run"]) for one in reversed(starts)]
+    said = machine.run("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes").stdout
+    assert "All of them were made up already" in said
     assert len(machine.json("starts", "nightly")) == 3, "the same time is started once"

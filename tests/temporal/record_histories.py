@@ -49,7 +49,7 @@ async def test_a_story_is_recorded(story: str, client: Client, settings: Setting
     hub.fill(30)
     if story == "retried":
         hub.faults({"name": "once", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*7.mov"}})
-    if story in ("paused", "cancelled"):
+    if story in ("paused", "paused-by-two", "cancelled"):
         hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 0.3}})
     policy = a_policy(concurrency=2, guards=GUARDS.get(story, "{}"), approval=APPROVAL.get(story, "{}"))
     run = await start_run(client, settings, policy, actor="ann", reason="a recording")
@@ -64,6 +64,13 @@ async def test_a_story_is_recorded(story: str, client: Client, settings: Setting
                 await pause(client, run, actor="bob", reason="lunch")
                 await asyncio.sleep(2)
                 await resume(client, run, actor="bob")
+                hub.faults()
+                break
+            if progress.counts.total and story == "paused-by-two":
+                await pause(client, run, actor="bob", reason="lunch")
+                await pause(client, run, actor="ann", reason="a leak", freeze=7)
+                await resume(client, run, actor="bob")
+                await resume(client, run, actor="ann", people=False, freezes=(7,))
                 hub.faults()
                 break
             if progress.counts.total and story == "cancelled":

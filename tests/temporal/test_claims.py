@@ -221,6 +221,34 @@ class TestATerminatedRun:
         lapse(settings)
         assert (await ended(client, await begun(client, settings, a_policy()))).outcomes.done == 2
 
+    async def test_gives_its_files_back_also_when_nobody_meets_them(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(4)
+        hub.faults(slow(6))
+        first = await begun(client, settings, a_policy(files=4, concurrency=1))
+        job = (await until_at_the_hub(client, first, 1))[0]
+        await client.get_workflow_handle(first).terminate("a test")
+        await asyncio.sleep(1)
+        lapse(settings)
+        text = TREE.replace("/mmfs1/projects/a, /mmfs1/projects/b", "/mmfs1/projects/c").replace(
+            "migrate", "premigrate"
+        )
+        elsewhere = load_policy(text.encode(), "elsewhere.yaml")
+        hub.fill(1, folder="c")
+        await ended(client, await begun(client, settings, elsewhere))
+        assert held(settings) == 4, "its job is still at work"
+        hub.faults()
+        hub.call("POST", f"/api/jobs/{job}/cancel/")
+        async with asyncio.timeout(30):
+            while state_of(hub, job) not in ("CANCELLED", "PARTIAL"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        lapse(settings)
+        async with asyncio.timeout(30):
+            while held(settings):
+                await ended(client, await begun(client, settings, elsewhere))
+                await asyncio.sleep(0.5)
+
 
 async def test_the_claims_of_a_worker_that_died_are_kept_by_the_next(
     client: Client, settings: Settings, hub: LocalHub, tmp_path: Path

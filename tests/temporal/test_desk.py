@@ -70,7 +70,7 @@ class TestTurns:
         await hand_in(client, settings.task_queue, wish(policy, "later", "allow"))
         later = await begun(client, settings, "later")
         await run_report(client, str(later.run))
-        runs = {run.run for run in await list_runs(client, policy=policy.name)}
+        runs = {run.run for run in await list_runs(client, settings.task_queue, policy=policy.name)}
         assert runs <= {first.run, later.run}
         log = AuditLog(settings.audit.get_secret_value())
         assert len(log.records(event="start.begun")) == 2
@@ -160,7 +160,7 @@ async def test_a_start_waits_for_a_worker_and_is_not_lost(client: Client, settin
     assert (start.state, start.why) == (StartState.QUEUED, "no worker has answered yet")
     async with working(settings, client):
         for _ in range(200):
-            if any(run.run == start.run for run in await list_runs(client, policy=policy.name)):
+            if any(run.run == start.run for run in await list_runs(client, settings.task_queue, policy=policy.name)):
                 break
             await asyncio.sleep(0.05)
         assert (await run_report(client, str(start.run))).state == "succeeded"

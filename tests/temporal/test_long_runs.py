@@ -52,6 +52,6 @@ async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     assert len(paths) == 99
     histories = [one async for one in client.list_workflows(f"WorkflowId = '{run}'")]
     assert len(histories) > 2
-    listed = await list_runs(client)
+    listed = await list_runs(client, settings.task_queue)
     assert [(one.run, one.state) for one in listed] == [(run, "succeeded")]
     assert abs(listed[0].started - report.started).total_seconds() < 5

@@ -14,7 +14,10 @@ from temporalio.worker import Replayer
 from orchestrator.worker import RUNNER, WORKFLOWS
 
 HISTORIES = Path(__file__).parent / "histories"
-STORIES = ("succeeded", "retried", "refused", "paused", "cancelled", "approved", "rejected", "expired", "unusual")
+STORIES = (
+    "succeeded", "retried", "refused", "paused", "paused-by-two", "cancelled",
+    "approved", "rejected", "expired", "unusual",
+)  # fmt: skip
 WITHOUT_WORK = ("refused", "rejected", "expired")
 
 

@@ -164,7 +164,7 @@ class TestSteering:
         before = len(hub.jobs())
         await asyncio.sleep(2)
         assert len(hub.jobs()) == before < 6
-        assert (await run_status(client, run)).waits_for == "somebody to resume it: bob paused it"
+        assert (await run_status(client, run)).waits_for == "somebody to resume it: bob paused it (lunch)"
         hub.faults()
         await resume(client, run, actor="bob")
         report = await run_report(client, run)

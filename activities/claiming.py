@@ -1,11 +1,13 @@
 """Keeps the files of the batches in a worker's hands claimed for their runs, and asks the Hub about lapsed claims.
 
 A claim lapses when its workers have died or its run was terminated; the Hub may work on the files all the same. So
-nobody gets them before the Hub has said that no job of it has them in hand.
+nobody gets them before the Hub has said that no job of it has them in hand. Whoever meets such a claim asks; a worker
+that has batches in hand also looks for those that nobody meets, so that none stays for ever.
 """
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claims, Hold, Holder, Place, is_covered
-from activities.errors import NotFound, Permanent, ServerFault
+from activities.claims import LEASE, Change, Claim, Claims, Holder, Place, is_covered
+from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
 from activities.hub.jobs import Job
@@ -33,9 +35,12 @@ RENEW_EVERY = LEASE / 5
 """So many renewals may fail, one after the other, before a claim lapses."""
 
 _MOST_A_COMMIT = 50
+_MOST_A_SWEEP = 200
+_SWEEP_EVERY = 5.0
+"""Seconds between two looks, in one small table, for claims that have lapsed."""
 
 
-class Keeper:
+class Claiming:
     """The claims as the activities of one worker use them; one renewal serves all batches in hand."""
 
     def __init__(self, hub: Hub, audit: Audit, claims: Claims, every: timedelta = RENEW_EVERY) -> None:
@@ -48,31 +53,33 @@ class Keeper:
         self._in_hand: Counter[Place] = Counter()
         self._jobs: dict[Place, int] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._swept = float("-inf")
 
     async def claim(
         self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None
-    ) -> tuple[Hold, list[FileException]]:
+    ) -> tuple[Claim, list[FileException]]:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
         Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
             taking = await asyncio.to_thread(self._claims.taking, place, site, batch.paths, trees=trees, job=job)
-            hold, others = await self._change(taking)
+            claim, others = await self._change(taking)
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break
             for holder in lapsed.values():
-                await self._call(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
-        return hold, [
+                await self._settle(holder)
+        return claim, [
             FileException(ordinal, "skipped", "in_other_run", f"run {others[path].place.run} holds it")
             for ordinal, path in zip(batch.ordinals, batch.paths, strict=True)
             if path in others
         ]
 
-    async def still_has(self, hold: Hold) -> bool:
+    async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
-        return await self._call(self._claims.still_has, hold)
+        return await self._call(self._claims.still_has, claim)
 
     async def release(self, place: Place) -> None:
         """Give the files of a batch back."""
@@ -84,6 +91,7 @@ class Keeper:
         self._in_hand[place] += 1
         if job is not None:
             self._jobs[place] = job
+        self._sweep_now_and_then()
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
         try:
@@ -96,6 +104,10 @@ class Keeper:
 
     async def _renew(self) -> None:
         while self._in_hand:
+            if (
+                self._sweeping is None or self._sweeping.done()
+            ):  # Beside us: a Hub that is away must not keep us waiting.
+                self._sweeping = asyncio.create_task(self._sweep())
             await asyncio.sleep(self._every.total_seconds())
             try:
                 await self._call(self._claims.renew, {place: self._jobs.get(place) for place in self._in_hand})
@@ -103,6 +115,30 @@ class Keeper:
                 _log.warning("claims could not be renewed: %s", error)
             except Exception:  # whatever it is, nobody else would go on renewing
                 _log.exception("renewing claims failed")
+
+    def _sweep_now_and_then(self) -> None:
+        """Begin a sweep, beside everything else: a Hub that is away must keep nobody waiting."""
+        now = time.monotonic()
+        if now - self._swept >= _SWEEP_EVERY and (self._sweeping is None or self._sweeping.done()):
+            self._swept = now
+            self._sweeping = asyncio.create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        """Give back what lapsed claims name and no job has; one that cannot be settled now waits for the next sweep."""
+        try:
+            for holder in await self._call(self._claims.lapsed, _MOST_A_SWEEP):
+                if holder.place in self._in_hand:
+                    continue
+                try:
+                    await self._settle(holder)
+                except (AuditError, HubError) as error:
+                    _log.info("the claim of %s could not be settled: %s", holder.place, error)
+        except Exception:  # it is nobody's answer that this prepares
+            _log.exception("sweeping claims failed")
+
+    async def _settle(self, holder: Holder) -> None:
+        """Drop a lapsed claim, or prolong it while the Hub works on its files."""
+        await self._call(self._claims.drop if await self._is_over(holder) else self._claims.prolong, holder)
 
     async def _change(self, change: Change[T]) -> T:
         """Change the claims; the changes that arrive while a commit is under way share the next one."""
