@@ -1,18 +1,15 @@
-"""The forecast of a pool, and the samples that it is made of."""
+"""The forecast of a pool: what is told of the future, and what is not."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.forecast import trend
-from activities.pool_samples import PoolSamples
-from workflows.pools import Level, PoolRef
+from workflows.pools import Level
 
 T0 = datetime(2026, 5, 1, tzinfo=UTC)
-REF = PoolRef(site="london", filesystem="mmfs1", pool="sas1")
 
 
 def levels(used: list[int], *, every: int = 60, capacity: int = 10**9) -> list[Level]:
@@ -51,19 +48,3 @@ def test_what_was_before_a_drain_does_not_count() -> None:
 
 def test_four_samples_are_no_trend() -> None:
     assert trend(levels([1, 2, 3, 4])) is None
-
-
-def test_samples_are_thinned_to_minutes_and_then_to_hours(tmp_path: Path) -> None:
-    samples = PoolSamples(f"sqlite:///{tmp_path}/samples.sqlite")
-    for second in range(0, 3 * 86_400, 600):
-        for late in (0, 1):  # the second one of a minute is not kept
-            samples.keep({REF: Level(at=T0 + timedelta(seconds=second + late), used=second, capacity=10)})
-    samples._thinned = float("-inf")
-    end = T0 + timedelta(days=3)
-    samples.keep({REF: Level(at=end, used=1, capacity=10)})
-    found = samples.read(REF, T0)
-    samples.close()
-    assert [one.at for one in found if one.at < end - timedelta(days=2)] == [
-        T0 + timedelta(hours=hour) for hour in range(24)
-    ]
-    assert len([one for one in found if one.at >= end - timedelta(days=2)]) == 2 * 144 + 1
