@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from activities.forecast import Trend, trend
+from activities.forecast import FALL, Trend, trend
 from activities.pool_samples import PoolSamples
 from orchestrator.settings import Settings
 from workflows.pool_control import share
@@ -75,7 +75,9 @@ def _view(ref: PoolRef, status: WatchStatus | None, samples: PoolSamples) -> Poo
     levels = samples.read(ref, datetime.now(UTC) - TREND_OVER)
     newest = [one for one in (levels[-1] if levels else None, status.level if status else None) if one is not None]
     level = max(newest, key=lambda one: one.at, default=None)
-    return PoolView(ref=ref, level=level, trend=trend(levels), status=status)
+    marks = [entry.threshold for entry in status.entries] if status else []
+    fall = min((FALL, *((mark.upper - mark.lower) / 2 for mark in marks)))
+    return PoolView(ref=ref, level=level, trend=trend(levels, fall), status=status)
 
 
 def _of(ref: PoolRef, measured: Sequence[PoolRef]) -> PoolRef:
