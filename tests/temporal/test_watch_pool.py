@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from activities.ledger.log import AuditLog
+from orchestrator.applied import NoWorker
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
-from orchestrator.worker import RUNNER, WORKFLOWS
+from orchestrator.worker import RUNNER, WORKFLOWS, working
 from tests.local_hub import LocalHub
 from tests.pool_entries import an_entry
 from tests.temporal.watching import CAPACITY, MARKS, MIB, check_numbers, in_state, put, records, until, used
@@ -133,3 +135,15 @@ async def test_a_watcher_without_entries_ends(hub: LocalHub, watches: Watches) -
         return not await watches.all()
 
     assert await until(gone, within=10)
+
+
+async def test_without_a_worker_the_watchers_say_so_instead_of_hanging(
+    hub: LocalHub, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.watches.ANSWERED_WITHIN", timedelta(seconds=1))
+    watches, entry = Watches(client, settings.task_queue), an_entry(MARKS)
+    [wanted] = watches.wanted(entry.policy, 1)
+    async with working(settings, client):
+        await put(watches, entry)
+    with pytest.raises(NoWorker, match=r"no worker answers for the watched pools: start one"):
+        await watches.all([wanted.id])
