@@ -18,7 +18,18 @@ from orchestrator.watches import Watches
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
 from tests.pool_entries import an_entry
-from tests.temporal.watching import CAPACITY, MARKS, MIB, check_numbers, in_state, put, records, until, used
+from tests.temporal.watching import (
+    CAPACITY,
+    MARKS,
+    MIB,
+    check_numbers,
+    in_state,
+    put,
+    record_history,
+    records,
+    until,
+    used,
+)
 from workflows.pools import PoolState, WatchStatus
 from workflows.run import RunRequest
 
@@ -141,6 +152,7 @@ async def test_a_drain_whose_run_somebody_cancels_rests_and_says_so(
     await until(lambda: asyncio.to_thread(hub.jobs))
     await cancel(client, run, actor="bob", reason="not now")
     status = await in_state(watches, PoolState.BLOCKED)
+    await record_history(watches, status, "watch-pool-cancelled")
     hub.fill(4, size=FILE, folder="new")
     await asyncio.sleep(3)
     assert acts(settings) == ["drain"]
@@ -182,7 +194,8 @@ async def test_copying_gives_way_to_a_drain_that_is_urgent_at_the_critical_mark(
     assert drain is not None
     request = await _asked(client, drain)
     assert request.urgent and request.enough_bytes is not None
-    await in_state(watches, PoolState.HOLDING)
+    status = await in_state(watches, PoolState.HOLDING)
+    await record_history(watches, status, "watch-pool-copying")
     assert "it gives way to a drain" in str(records(settings, "run.stopped"))
 
 

@@ -9,18 +9,27 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
 
 from activities.ledger.log import AuditLog
 from orchestrator.applied import NoWorker
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
-from orchestrator.worker import RUNNER, WORKFLOWS, working
+from orchestrator.worker import working
 from tests.local_hub import LocalHub
 from tests.pool_entries import an_entry
-from tests.temporal.watching import CAPACITY, MARKS, MIB, check_numbers, in_state, put, records, until, used
-from workflows.pools import PoolState, WatchStatus
+from tests.temporal.watching import (
+    CAPACITY,
+    MARKS,
+    MIB,
+    check_numbers,
+    in_state,
+    put,
+    record_history,
+    records,
+    until,
+    used,
+)
+from workflows.pools import PoolState
 
 
 @pytest.fixture
@@ -32,15 +41,6 @@ def hub(tmp_path: Path) -> Iterator[LocalHub]:
 @pytest.fixture
 async def watches(settings: Settings, client: Client, worker: None) -> AsyncIterator[Watches]:
     yield Watches(client, settings.task_queue)
-
-
-async def record_history(watches: Watches, status: WatchStatus, name: str) -> None:
-    """Replay what has just happened; with RECORD_HISTORIES set, keep it for `test_replay.py` too."""
-    history = await watches.history(status.ref)
-    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=RUNNER, data_converter=pydantic_data_converter)
-    await replayer.replay_workflow(history)
-    if os.environ.get("RECORD_HISTORIES"):
-        (Path(__file__).parent / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
 
 
 async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_a_batch_fails(

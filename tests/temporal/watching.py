@@ -1,12 +1,18 @@
 """What tests of watched pools say and ask: entries put, states waited for, records read and computed again."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
+
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
 
 from activities.ledger.log import AuditLog
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
+from orchestrator.worker import RUNNER, WORKFLOWS
 from tests.local_hub import LocalHub
 from workflows.pools import PoolState, WatchEntry, WatchStatus
 
@@ -58,3 +64,12 @@ def check_numbers(decisions: list[dict[str, Any]]) -> None:
         assert one["lower_bytes"] == one["lower"] * one["capacity"] // 100
         assert one["need"] == one["used"] - one["lower_bytes"] - one["in_flight"] - one["confirmed"]
         assert one["tranche"] == max(0, one["need"] if one["room"] is None else min(one["need"], one["room"]))
+
+
+async def record_history(watches: Watches, status: WatchStatus, name: str) -> None:
+    """Replay what has just happened; with RECORD_HISTORIES set, keep it for `test_replay.py` too."""
+    history = await watches.history(status.ref)
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=RUNNER, data_converter=pydantic_data_converter)
+    await replayer.replay_workflow(history)
+    if os.environ.get("RECORD_HISTORIES"):
+        (Path(__file__).parent / "histories" / f"{name}.json").write_text(history.to_json() + "\n")
