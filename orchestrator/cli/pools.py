@@ -140,10 +140,12 @@ def _waits(view: "PoolView") -> str:
     if status.book.blocked is not None:
         block = status.book.blocked
         return f"blocked: {block.why}; looked at again at {show.moment(block.until)} or when it grows"
-    if status.run is not None:
-        return f"run {status.run}" + (f" waits for {view.run_waits_for}" if view.run_waits_for else "")
+    if status.run is not None and view.run_waits_for:
+        return f"run {status.run} waits for {view.run_waits_for}"
     if status.waits_for:
-        return f"waits: {status.waits_for}"
+        return (f"run {status.run} " if status.run is not None else "") + f"waits: {status.waits_for}"
+    if status.run is not None:
+        return f"run {status.run}"
     if status.state == "holding":
         return f"rests until {show.moment(status.book.hold_until)} (hold_down)"
     return ""

@@ -189,9 +189,9 @@ async def test_copying_gives_way_to_a_drain_that_is_urgent_at_the_critical_mark(
     hub.fill(32, size=FILE, folder="new")  # 15.5: critical
     await in_state(watches, PoolState.CRITICAL)
     assert acts(settings)[:2] == ["premigrate", "drain"]
-    drain = (await status_with(watches, run="drain-")).run
+    begun = await until(lambda: asyncio.to_thread(lambda: records(settings, "start.begun")[1:]))
+    drain = begun[0]["run"]
     hub.faults()
-    assert drain is not None
     request = await _asked(client, drain)
     assert request.urgent and request.enough_bytes is not None
     status = await in_state(watches, PoolState.HOLDING)
