@@ -1,25 +1,9 @@
 """The tables of the claims: who holds files, which ones, and the folders that those lie below."""
 
-from typing import Any
-
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    inspect,
-    select,
-)
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects import sqlite
 
-from activities.ledger.database import Layout
-from activities.ledger.records import WrongDatabase
+from activities.ledger.layouts import versioned
 
 SCHEMA_VERSION = 1
 
@@ -63,23 +47,4 @@ folders = Table(
 schema = Table("claim_schema", _metadata, Column("version", Integer, primary_key=True))
 
 
-def is_prepared(connection: Connection) -> bool:
-    """Tell whether the tables are there; raises WrongDatabase when they are not of this version."""
-    present: Any = inspect(connection)
-    if not present.has_table(schema.name):
-        return False
-    versions = list(connection.scalars(select(schema.c.version)))
-    if versions != [SCHEMA_VERSION]:
-        found = ", ".join(map(str, versions)) or "none"
-        raise WrongDatabase(f"the claims' schema has version {found}; this program writes version {SCHEMA_VERSION}")
-    return True
-
-
-def prepare(connection: Connection) -> None:
-    """Create the tables where there are none; the caller holds the writers' lock."""
-    if not is_prepared(connection):
-        _metadata.create_all(connection)
-        connection.execute(schema.insert().values(version=SCHEMA_VERSION))
-
-
-CLAIMS = Layout("the claims'", 0x7469_6572_636C_616D, is_prepared, prepare)
+CLAIMS = versioned("the claims'", 0x7469_6572_636C_616D, _metadata, schema, SCHEMA_VERSION)

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, Table, Text, delete, inspect, select
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from activities.ledger.database import Database, Layout
-from activities.ledger.records import WrongDatabase
+from activities.ledger.database import Database
+from activities.ledger.layouts import versioned
 from activities.pool_board import Measured
 from workflows.pools import Level, PoolRef
 
@@ -35,24 +34,7 @@ samples = Table(
 schema = Table("pool_samples_schema", _metadata, Column("version", Integer, primary_key=True))
 
 
-def _is_prepared(connection: Connection) -> bool:
-    present: Any = inspect(connection)
-    if not present.has_table(schema.name):
-        return False
-    versions = list(connection.scalars(select(schema.c.version)))
-    if versions != [SCHEMA_VERSION]:
-        found = ", ".join(map(str, versions)) or "none"
-        raise WrongDatabase(f"the samples' schema has version {found}; this program writes version {SCHEMA_VERSION}")
-    return True
-
-
-def _prepare(connection: Connection) -> None:
-    if not _is_prepared(connection):
-        _metadata.create_all(connection)
-        connection.execute(schema.insert().values(version=SCHEMA_VERSION))
-
-
-SAMPLES = Layout("the samples'", 0x7469_6572_706F_6F6C, _is_prepared, _prepare)
+SAMPLES = versioned("the samples'", 0x7469_6572_706F_6F6C, _metadata, schema, SCHEMA_VERSION)
 
 
 class PoolSamples:

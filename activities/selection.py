@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities.batching import BatchLimits, ManifestWriter
 from activities.bulk import Bulk, in_thread, reading
 from activities.columns import SCHEMA
-from activities.enough import enough
+from activities.enough import enough, open_tried
 from activities.heartbeat import beating
 from activities.inventory import InventoryRef, inventory_parts
 from activities.manifests import integers
@@ -45,7 +45,8 @@ class PlanRequest(Payload):
     """A policy, the inventory to match, the moment of the ages; the caps of a guard that truncates.
 
     `enough_bytes` ends the plan where the files up to there occupy so much of their pool; what would free nothing,
-    since its data is elsewhere already, is left out then.
+    since its data is elsewhere already, is left out then, and so is what the runs of `tried_in` tried and did not move;
+    the plan ends before the first file for which `room_bytes` are too few at the destination.
     """
 
     run: str = ""
@@ -55,6 +56,8 @@ class PlanRequest(Payload):
     cap_files: int | None = None
     cap_bytes: int | None = None
     enough_bytes: int | None = None
+    room_bytes: int | None = None
+    tried_in: tuple[str, ...] = ()
 
 
 class Plans:
@@ -88,7 +91,8 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest) -> Plan:
             (select.limit.files, select.limit.bytes),
             (request.cap_files, request.cap_bytes),
         )
-        rules = _write(database, bulk, writer, request, cap)
+        tried = open_tried(storage, database, request.tried_in, folder)
+        rules = _write(database, bulk, writer, request, cap, tried=tried)
         bulk.go_on("writing the manifest")
         name, head = writer.publish(
             storage,
@@ -176,7 +180,13 @@ def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int) -
 
 
 def _write(
-    database: duckdb.DuckDBPyConnection, bulk: Bulk, writer: ManifestWriter, request: PlanRequest, cap: _Cap
+    database: duckdb.DuckDBPyConnection,
+    bulk: Bulk,
+    writer: ManifestWriter,
+    request: PlanRequest,
+    cap: _Cap,
+    *,
+    tried: bool,
 ) -> tuple[RuleCount, ...]:
     select = request.policy.select
     names = rule_names(select)
@@ -189,6 +199,8 @@ def _write(
         ordering(select.order_by),
         request.enough_bytes,
         request.policy.run.hub_workflow,
+        request.room_bytes,
+        tried=tried,
     )
     if cap.files is not None:
         query += f" LIMIT {cap.files}"

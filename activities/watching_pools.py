@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,15 +18,19 @@ from activities.pool_board import PoolBoard, find
 from activities.starting import RunEnd, Starts, start_key
 from workflows.ids import desk_id
 from workflows.payload import Payload
-from workflows.pool_control import stuck, too_far, wants_a_decision, watched
-from workflows.pools import Drain, Level, PoolBook, PoolRef, WatchEntry
-from workflows.starts import Start, StartState
+from workflows.pool_control import is_full, stuck, too_far, wants_a_decision, wants_a_drain, watched
+from workflows.pools import Drain, Level, PoolBook, PoolRef, Site, WatchEntry
+from workflows.run import Phase, RunState, RunStatus
+from workflows.starts import DeskStatus, OpenRun, Start, StartState
 
 QUIET_BEAT = 25.0
 """Seconds between the heartbeats of a quiet watcher: a thousand of them cost a few a second."""
 
 MISSING_AFTER = 3
 """So many measurements in a row without the pool are believed."""
+
+ANSWERED_WITHIN = timedelta(seconds=5)
+"""A desk or a run that does not answer in time counts as one that is not there: the desk itself has the last word."""
 
 _ABOVE: TypeAdapter[dict[str, datetime]] = TypeAdapter(dict[str, datetime])
 
@@ -47,16 +51,25 @@ class News(Payload):
     above: dict[str, datetime]
 
 
+class OnePolicy(Payload):
+    """A policy by what holds go by."""
+
+    name: str
+    labels: dict[str, str]
+
+
 class MeasureRequest(Payload):
-    """Pools to measure now, of which the first is the watched one."""
+    """Pools to measure now, of which the first is the watched one, and the policies that would drain it."""
 
     refs: tuple[PoolRef, ...]
+    policies: tuple[OnePolicy, ...] = ()
 
 
 class Levels(Payload):
-    """The levels in the order of the question; None for one that the Hub does not show."""
+    """The levels in the order of the question, None for one that the Hub does not show; and what holds at the site."""
 
     levels: tuple[Level | None, ...]
+    site: Site = Site()
 
 
 class Asked(Payload):
@@ -75,6 +88,23 @@ class Following(Payload):
     entry: WatchEntry
     drain: Drain
     tranche: int
+    destination: PoolRef | None = None
+
+
+class Copying(Payload):
+    """A run that copies what lies between the marks, and the entries that may want a drain meanwhile."""
+
+    ref: PoolRef
+    run: str
+    entries: tuple[WatchEntry, ...]
+    book: PoolBook
+
+
+class Copied(Payload):
+    """How the run ended; or, without an end, that it should give way to a drain. Since when marks are met."""
+
+    end: RunEnd | None = None
+    above: dict[str, datetime]
 
 
 class Followed(Payload):
@@ -131,9 +161,10 @@ class PoolWatching:
 
     @activity.defn
     async def measure_pools(self, request: MeasureRequest) -> Levels:
-        """Measure now."""
+        """Measure now, and look who is held back and what their open runs have still to move."""
+        site = await self._site(request.refs[0].site, request.policies)
         measured = await self.board.measure()
-        return Levels(levels=tuple(find(measured, ref) for ref in request.refs))
+        return Levels(levels=tuple(find(measured, ref) for ref in request.refs), site=site)
 
     @activity.defn
     async def hear_answer(self, asked: Asked) -> Start:
@@ -143,9 +174,9 @@ class PoolWatching:
         async with beating(lambda: None):
             while True:
                 with suppress(RPCError, WorkflowQueryFailedError):  # the desk goes on with a fresh history, or sleeps
-                    answer = await desk.query("about", asked.key, result_type=Start | None)  # type: ignore[arg-type]
-                    if answer is not None and answer.state is not asked.known:
-                        return Start.model_validate(answer)
+                    answer = await desk.query("about", asked.key)
+                    if answer is not None and (start := Start.model_validate(answer)).state is not asked.known:
+                        return start
                 for state in (StartState.BEGUN, StartState.SKIPPED):
                     stored = await self.audit.find(start_key(asked.key, str(state)))
                     if stored is not None:
@@ -157,31 +188,119 @@ class PoolWatching:
     @activity.defn
     async def follow_drain(self, following: Following) -> Followed:
         """Wait for the end of a drain's run, and measure meanwhile whether it gets on and does not go too far."""
-        drain, stop = following.drain, None
+        async with beating(lambda: None):
+            ending = asyncio.create_task(self.starts.end_of(following.run))
+            try:
+                drain = following.drain
+                while True:
+                    drain, stop = await self._until_stop(following, drain, ending)
+                    if ending.done():
+                        return Followed(end=ending.result(), drain=drain)
+                    if stop is not None:
+                        return Followed(drain=drain, stop=stop)
+            finally:
+                ending.cancel()
+
+    @activity.defn
+    async def follow_copy(self, copying: Copying) -> Copied:
+        """Wait for the end of a copying run, or until the pool is so full that a drain should begin instead."""
+        book = copying.book
 
         def hear(level: Level | None) -> bool:
-            nonlocal drain, stop
+            nonlocal book
+            if level is None:
+                return False
+            book = watched(book, copying.entries, level)
+            return wants_a_drain(book, copying.entries, level)
+
+        every = min((one.threshold.check_every.total_seconds() for one in copying.entries), default=60.0)
+        async with self.board.watch(copying.ref, every, hear) as seat, beating(lambda: None):
+            ending = asyncio.create_task(self.starts.end_of(copying.run))
+            filling = asyncio.create_task(seat.wait())
+            try:
+                await asyncio.wait((ending, filling), return_when=asyncio.FIRST_COMPLETED)
+                return Copied(end=ending.result() if ending.done() else None, above=book.above)
+            finally:
+                for task in (ending, filling):
+                    task.cancel()
+
+    async def _until_stop(
+        self, following: Following, drain: Drain, ending: asyncio.Task[RunEnd]
+    ) -> tuple[Drain, str | None]:
+        """Wait for the run's end or a reason to stop it; none of both when the run had no chance to get on."""
+        entry, stop, stands = following.entry, None, False
+
+        def hear(level: Level | None) -> bool:
+            nonlocal drain, stop, stands
             if level is None:
                 return False
             if level.used < drain.lowest:
                 drain = drain.model_copy(update={"lowest": level.used, "progress_at": level.at})
-            if too_far(following.entry, level, following.tranche):
+            if too_far(entry, level, following.tranche):
                 stop = "the pool is more than one batch below the lower mark"
-            elif stuck(drain, following.entry, level):
-                stop = f"no progress since {drain.progress_at:%Y-%m-%d %H:%M:%S} UTC (give_up_after)"
+            stands = stuck(drain, entry, level)
+            return stands or stop is not None
+
+        def hear_destination(level: Level | None) -> bool:
+            nonlocal stop
+            if level is not None and is_full(entry, level):
+                stop = f"{entry.threshold.destination_pool} is at its max_utilisation"
             return stop is not None
 
-        every = following.entry.threshold.check_every.total_seconds()
-        async with self.board.watch(following.ref, every, hear) as seat, beating(lambda: None):
-            ending = asyncio.create_task(self.starts.end_of(following.run))
-            stopping = asyncio.create_task(seat.wait())
+        every = entry.threshold.check_every.total_seconds()
+        async with AsyncExitStack() as seats:
+            heard = [await seats.enter_async_context(self.board.watch(following.ref, every, hear))]
+            if following.destination is not None:
+                seat = self.board.watch(following.destination, every, hear_destination)
+                heard.append(await seats.enter_async_context(seat))
+            waiting = [asyncio.create_task(seat.wait()) for seat in heard]
             try:
-                await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
-                end = ending.result() if ending.done() else None
+                await asyncio.wait((ending, *waiting), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (ending, stopping):
+                for task in waiting:
                     task.cancel()
-        return Followed(end=end, drain=drain, stop=None if end is not None else stop)
+        if ending.done() or stop is not None:
+            return drain, stop
+        if stands and not await self._gets_on(following.run):
+            return drain.model_copy(update={"progress_at": datetime.now(UTC)}), None
+        return drain, f"no progress since {drain.progress_at:%Y-%m-%d %H:%M:%S} UTC (give_up_after)"
+
+    async def _gets_on(self, run: str) -> bool:
+        """Tell whether a run is at work: not one that still lists files, that is paused, or that waits for a person."""
+        status = await self._status(run)
+        return status is None or (status.phase is Phase.WORK and status.state is not RunState.PAUSED)
+
+    async def _site(self, site: str, policies: tuple[OnePolicy, ...]) -> Site:
+        """Look at holds and open runs of policies at a site."""
+        held, busy, in_flight = {}, {}, 0
+        standing = await asyncio.to_thread(self.starts.holds.standing) if policies else []
+        for one in policies:
+            hold = next((hold for hold in standing if hold.covers(one.name, site, one.labels)), None)
+            if hold is not None:
+                held[one.name] = str(hold)
+        names = {one.name for one in policies}
+        for run in [run for run in await self._open_runs(site) if run.policy in names] if names else ():
+            status = await self._status(run.run)
+            if status is None or status.state.final:
+                continue
+            busy[run.policy] = f"run {run.run} is open"
+            if status.plan is not None and status.phase is Phase.WORK and status.state is RunState.RUNNING:
+                in_flight += max(0, status.plan.bytes - status.counts.bytes_done)
+        return Site(in_flight=in_flight, held=held, busy=busy)
+
+    async def _open_runs(self, site: str) -> tuple[OpenRun, ...]:
+        desk = self.client.get_workflow_handle(desk_id(self.task_queue, site))
+        try:
+            return DeskStatus.model_validate(await desk.query("status", rpc_timeout=ANSWERED_WITHIN)).open
+        except (RPCError, WorkflowQueryFailedError):  # no desk has been needed yet, or it takes a fresh history
+            return ()
+
+    async def _status(self, run: str) -> RunStatus | None:
+        handle = self.client.get_workflow_handle(run)
+        try:
+            return RunStatus.model_validate(await handle.query("status", rpc_timeout=ANSWERED_WITHIN))
+        except (RPCError, WorkflowQueryFailedError):
+            return None
 
 
 class _quietly_beating:  # noqa: N801 - used like a function

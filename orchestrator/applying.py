@@ -10,6 +10,7 @@ from orchestrator.applied import Kind, There, Wanted
 from orchestrator.catalog import LoadedPolicy, PolicyError
 from orchestrator.linting.finding import Severity
 from orchestrator.linting.neighbours import neighbour_findings
+from orchestrator.linting.pools import pool_findings
 from orchestrator.versions import Version, VersionError, Versions
 from workflows.policy import Policy
 from workflows.unready import unready
@@ -98,7 +99,7 @@ class Applying:
         _check_whole(catalog)
         current = self._versions.current()
         leaving = set(remove) | {name for name in current if prune and name not in catalog}
-        self._refuse_circles(catalog, [name for name in current if name not in leaving and name not in catalog])
+        self._refuse_errors_between(catalog, [name for name in current if name not in leaving and name not in catalog])
         there = await self._there([*(loaded.policy for loaded in catalog.values()), *self._applied(current, leaving)])
         orphans = {name for name in there if name not in current and name not in catalog}
         changes = [self._changed(loaded, current.get(name), there.get(name, ())) for name, loaded in catalog.items()]
@@ -124,14 +125,16 @@ class Applying:
             for part in change.parts:
                 await self._make_so(part)
 
-    def _refuse_circles(self, catalog: Mapping[str, LoadedPolicy], others: Iterable[str]) -> None:
-        """Let no policies start each other without end, also where they are applied one by one."""
-        if not any(trigger.after for loaded in catalog.values() for trigger in loaded.policy.triggers):
+    def _refuse_errors_between(self, catalog: Mapping[str, LoadedPolicy], others: Iterable[str]) -> None:
+        """Let no policies start each other without end, or name a pool twice, also where applied one by one."""
+        triggers = [trigger for loaded in catalog.values() for trigger in loaded.policy.triggers]
+        if not any(trigger.after or trigger.threshold for trigger in triggers):
             return
         staying = {policy.name: policy for policy in self._applied(self._versions.current(), others)}
         together = staying | {name: loaded.policy for name, loaded in catalog.items()}
         for name, loaded in catalog.items():
-            for finding in neighbour_findings(loaded.policy, together, complete=False):
+            between = neighbour_findings(loaded.policy, together, complete=False)
+            for finding in (*between, *pool_findings(loaded.policy, together)):
                 if finding.severity is Severity.ERROR:
                     raise ApplyError(f"policy {name}: {finding.text}")
 

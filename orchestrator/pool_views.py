@@ -1,10 +1,10 @@
 """The pools as people look at them: level, marks, state, trend, and when a mark will be reached."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from activities.forecast import Trend, trend
+from activities.forecast import FALL, Trend, trend
 from activities.pool_samples import PoolSamples
 from orchestrator.settings import Settings
 from workflows.pool_control import share
@@ -22,6 +22,7 @@ class PoolView:
     level: Level | None
     trend: Trend | None
     status: WatchStatus | None
+    run_waits_for: str | None = None
 
     @property
     def upper(self) -> float | None:
@@ -40,14 +41,21 @@ class PoolView:
 
     def time_to(self, percent: float | None) -> tuple[timedelta | None, timedelta | None, timedelta | None]:
         """Give the time until a mark is reached, and its earliest and latest; None is unknown or never."""
-        if self.trend is None or self.level is None or percent is None:
+        if self.level is None or percent is None:
+            return (None, None, None)
+        if self.level.reaches(percent):
+            return (timedelta(0), timedelta(0), timedelta(0))
+        if self.trend is None:
             return (None, None, None)
         target = share(percent, self.level.capacity)
         return (self.trend.time_to(target), *self.trend.range_to(target))
 
 
-def pool_views(settings: Settings, statuses: list[WatchStatus]) -> list[PoolView]:
+def pool_views(
+    settings: Settings, statuses: list[WatchStatus], run_waits_for: Mapping[str, str] | None = None
+) -> list[PoolView]:
     """Put together what the watchers say and what was measured; pools that nobody watches are in it too."""
+    waits = run_waits_for or {}
     samples = PoolSamples(settings.samples.get_secret_value())
     try:
         measured = samples.pools()
@@ -55,7 +63,7 @@ def pool_views(settings: Settings, statuses: list[WatchStatus]) -> list[PoolView
         for status in statuses:
             ref = _of(status.ref, measured)
             seen.add(ref)
-            views.append(_view(ref, status, samples))
+            views.append(replace(_view(ref, status, samples), run_waits_for=waits.get(status.run or "")))
         views += [_view(ref, None, samples) for ref in measured if ref not in seen]
     finally:
         samples.close()
@@ -75,7 +83,9 @@ def _view(ref: PoolRef, status: WatchStatus | None, samples: PoolSamples) -> Poo
     levels = samples.read(ref, datetime.now(UTC) - TREND_OVER)
     newest = [one for one in (levels[-1] if levels else None, status.level if status else None) if one is not None]
     level = max(newest, key=lambda one: one.at, default=None)
-    return PoolView(ref=ref, level=level, trend=trend(levels), status=status)
+    marks = [entry.threshold for entry in status.entries] if status else []
+    fall = min((FALL, *((mark.upper - mark.lower) / 2 for mark in marks)))
+    return PoolView(ref=ref, level=level, trend=trend(levels, fall), status=status)
 
 
 def _of(ref: PoolRef, measured: Sequence[PoolRef]) -> PoolRef:

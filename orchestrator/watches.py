@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from temporalio.client import (
     Client,
@@ -18,6 +19,7 @@ from workflows import units
 from workflows.ids import watch_id, watch_prefix
 from workflows.policy import Policy
 from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus
+from workflows.run_policy import RunPolicy
 from workflows.watch_pool import WatchPool
 
 _AT_ONCE = 20
@@ -105,6 +107,17 @@ class Watches:
 
         found = await asyncio.gather(*(ask(id_) for id_ in sorted(set(ids))))
         return [one for one in found if one is not None]
+
+    async def what_runs_wait_for(self, statuses: Iterable[WatchStatus]) -> dict[str, str]:
+        """Ask the runs that drain pools what they wait for; those that are at work, or over, are left out."""
+        found = {}
+        for run in [status.run for status in statuses if status.run is not None]:
+            with suppress(RPCError, WorkflowQueryFailedError):  # not begun yet, or forgotten
+                handle = self._client.get_workflow_handle(run)
+                status = await handle.query(RunPolicy.status, rpc_timeout=ANSWERED_WITHIN)
+                if status.waits_for is not None:
+                    found[run] = status.waits_for
+        return found
 
     async def history(self, ref: PoolRef) -> WorkflowHistory:
         """Give what Temporal keeps of a watcher."""

@@ -149,5 +149,6 @@ def _activities(
         watching.measure_pools,
         watching.hear_answer,
         watching.follow_drain,
+        watching.follow_copy,
         ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
     ]

@@ -13,7 +13,7 @@ select:
   from: {{space: projects}}
   rules: [{{name: media, match: {{type: [{suffix}]}}}}]
 run: {{workflow: migrate, batch: {{files: {files}, bytes: {bytes}}}, concurrency: 2, priority: {priority}}}
-retry: {{failed_files: {{attempts: 3, wait: [1s]}}}}
+retry: {{failed_files: {{attempts: {attempts}, wait: [1s]}}}}
 """
 
 
@@ -25,6 +25,9 @@ def an_entry(
     suffix: str = "mov",
     files: int = 5,
     size: str = "1TiB",
+    attempts: int = 3,
 ) -> WatchEntry:
-    text = DRAIN.format(name=name, marks=marks, priority=priority, suffix=suffix, files=files, bytes=size)
+    text = DRAIN.format(
+        name=name, marks=marks, priority=priority, suffix=suffix, files=files, bytes=size, attempts=attempts
+    )
     return WatchEntry(policy=load_policy(text.encode(), "drain.yaml"), version=1, trigger=0)

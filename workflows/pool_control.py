@@ -13,10 +13,23 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from workflows.pools import PREMIGRATE_EVERY, Block, Drain, Level, PoolBook, PoolState, WatchEntry
+from workflows.pools import PREMIGRATE_EVERY, Block, Drain, Level, PoolBook, PoolState, Site, WatchEntry
 
 LEAST_REST = timedelta(minutes=1)
-"""A blocked pool is looked at again after its `hold_down`, but not sooner than this."""
+MOST_REST = timedelta(hours=1)
+"""A blocked pool is looked at again after its `hold_down`, or after these: each block in a row rests twice as long."""
+
+CALLED_OFF_REST = timedelta(minutes=10)
+"""A drain whose run somebody cancelled does not begin again before its `hold_down`, or this where that is shorter."""
+
+MOST_FRUITLESS = 5
+"""After so many runs in a row whose files could not be moved, a policy has had its turn."""
+
+MOST_TRIED = 200
+"""So many runs of a drain are remembered for the files that they could not move."""
+
+SOON = timedelta(minutes=10)
+"""After so long a copy that did not begin is wished for again."""
 
 
 class Act(StrEnum):
@@ -25,6 +38,7 @@ class Act(StrEnum):
     REST = "rest"
     SETTLE = "settle"
     DRAIN = "drain"
+    WAIT = "wait"
     PREMIGRATE = "premigrate"
     END = "end"
     BLOCK = "block"
@@ -41,6 +55,22 @@ class Decision:
     tranche: int = 0
     numbers: Mapping[str, object] = field(default_factory=dict)
     alerts: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> int | None:
+        """How many bytes may go to the destination; None without a bound."""
+        found = self.numbers.get("room")
+        return found if isinstance(found, int) else None
+
+
+@dataclass(frozen=True)
+class RunOfDrain:
+    """How a run of a drain ended: bytes moved, files tried and not moved, and what kept it from trying."""
+
+    run: str
+    done: int
+    tried: int
+    why: str = ""
 
 
 def watched(book: PoolBook, entries: Sequence[WatchEntry], level: Level) -> PoolBook:
@@ -73,45 +103,87 @@ def wants_a_decision(book: PoolBook, entries: Sequence[WatchEntry], level: Level
         return True
     if book.drain is not None:
         return True
-    if not _rests(book, level, critical=critical) and crossed(book, entries, level):
+    if wants_a_drain(book, entries, level):
         return True
     return (book.blocked is not None and not book.above) or _premigrates(book, entries, level) is not None
 
 
+def wants_a_drain(book: PoolBook, entries: Sequence[WatchEntry], level: Level) -> bool:
+    """Tell whether a drain would begin at this level."""
+    critical = is_critical(entries, level)
+    return not _rests(book, level, critical=critical) and bool(crossed(book, entries, level))
+
+
 def decide(
-    book: PoolBook, entries: Sequence[WatchEntry], level: Level, destinations: Mapping[str, Level], in_flight: int = 0
+    book: PoolBook,
+    entries: Sequence[WatchEntry],
+    level: Level,
+    destinations: Mapping[str, Level],
+    site: Site | None = None,
 ) -> Decision:
     """Decide what is done about a pool; `destinations` are the pools that entries fill, as measured, by name."""
+    site = site or Site()
     entries = sorted(entries, key=lambda one: one.order)
     critical = is_critical(entries, level)
     alerts = ("the pool is at its critical mark",) if critical and not book.critical else ()
     book = watched(book, entries, level).model_copy(update={"critical": critical})
+    if not book.above and book.drain is None:
+        book = book.model_copy(update={"blocks": 0})
     if book.drain is None:
         if book.blocked is not None and (not book.above or level.at >= book.blocked.until):
             book = book.model_copy(update={"blocked": None})
         ready = () if _rests(book, level, critical=critical) else crossed(book, entries, level)
         if not ready:
-            return _quiet(book, entries, level, alerts)
+            return _quiet(book, entries, level, destinations, site, alerts)
         drain = Drain(since=level.at, entries=ready, lowest=level.used, progress_at=level.at, urgent=critical)
         book = book.model_copy(update={"drain": drain, "blocked": None, "hold_until": None})
-    return _go_on_draining(book, entries, level, destinations, in_flight, alerts)
+    return _go_on_draining(book, entries, level, destinations, site, alerts)
 
 
-def after_run(book: PoolBook, entry: WatchEntry, *, planned: int, done: int, before: Level, now: datetime) -> PoolBook:
-    """Take the end of a drain's run into the book; one that freed nothing leaves its turn to the next policy."""
+def after_run(book: PoolBook, entry: WatchEntry, ended: RunOfDrain, *, before: Level, now: datetime) -> PoolBook:
+    """Take the end of a drain's run into the book.
+
+    One that had nothing to move, or could not begin, leaves its turn to the next policy. One whose files all failed
+    does not: the next run leaves them out.
+    """
     drain = book.drain
     if drain is None:
         return book
-    if done <= 0:
-        return book.model_copy(update={"drain": drain.model_copy(update={"exhausted": (*drain.exhausted, entry.key)})})
-    changes = {
-        # What an earlier run freed and the level before this one did not show yet still counts.
-        "confirmed": credit(drain, before) + done,
-        "before": before.used,
-        "believed_until": now + settle_time(entry),
-        "progress_at": now,
-    }
+    changes: dict[str, object] = {}
+    if ended.tried:
+        changes |= {"tried_in": (*drain.tried_in, ended.run)[-MOST_TRIED:], "tried": drain.tried + ended.tried}
+    if ended.done > 0:
+        changes |= {
+            "fruitless": 0,
+            # What an earlier run freed and the level before this one did not show yet still counts.
+            "confirmed": credit(drain, before) + ended.done,
+            "before": before.used,
+            "believed_until": now + settle_time(entry),
+        }
+    elif ended.tried and not ended.why and drain.fruitless + 1 < MOST_FRUITLESS:
+        changes["fruitless"] = drain.fruitless + 1
+    else:
+        why = f"{MOST_FRUITLESS} runs of {entry.policy.name} in a row moved nothing, the last one {ended.run}"
+        why = ended.why or (why if ended.tried else _nothing_left(entry, drain))
+        changes |= {"fruitless": 0, "exhausted": (*drain.exhausted, entry.key)}
+        changes["because"] = {**drain.because, entry.key: why}
     return book.model_copy(update={"drain": drain.model_copy(update=changes)})
+
+
+def called_off(book: PoolBook, entry: WatchEntry, run: str, *, used: int, now: datetime) -> tuple[PoolBook, str]:
+    """End a drain whose run somebody cancelled: nothing begins again at once, however much the pool grows."""
+    until = now + max(entry.threshold.hold_down, CALLED_OFF_REST)
+    why = f"run {run} was cancelled by somebody; `pause {entry.policy.name}` holds it back for longer"
+    block = Block(why=why, since=now, until=until, used=used, firm=True)
+    return book.model_copy(update={"drain": None, "blocked": block}), (
+        f"{why}; no drain before {until:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def not_begun(book: PoolBook, entry: WatchEntry, now: datetime) -> PoolBook:
+    """Let a copy that did not begin be wished for again soon."""
+    soon = {**book.premigrated, entry.key: now - PREMIGRATE_EVERY + SOON}
+    return book.model_copy(update={"premigrated": soon})
 
 
 def stuck(drain: Drain, entry: WatchEntry, level: Level) -> bool:
@@ -123,6 +195,12 @@ def too_far(entry: WatchEntry, level: Level, tranche: int) -> bool:
     """Tell whether the level lies a whole batch below the lower mark, so that a run that goes on must end."""
     batch = min(entry.policy.run.batch.bytes, tranche)
     return level.used < lower_bytes(entry, level) - batch
+
+
+def is_full(entry: WatchEntry, destination: Level) -> bool:
+    """Tell whether a destination is at its mark."""
+    mark = entry.threshold.max_utilisation
+    return mark is not None and destination.used >= share(mark, destination.capacity)
 
 
 def state_of(book: PoolBook, level: Level | None) -> PoolState:
@@ -168,7 +246,7 @@ def _go_on_draining(
     entries: Sequence[WatchEntry],
     level: Level,
     destinations: Mapping[str, Level],
-    in_flight: int,
+    site: Site,
     alerts: tuple[str, ...],
 ) -> Decision:
     drain = book.drain
@@ -183,11 +261,11 @@ def _go_on_draining(
     if not unserved:
         return _ended(book, serving, level, alerts)
     confirmed = credit(drain, level)
-    full = ""
-    for entry in unserved:
-        if entry.key in drain.exhausted:
-            continue
-        numbers = _numbers(entry, level, destinations, in_flight, confirmed)
+    left = [entry for entry in unserved if entry.key not in drain.exhausted]
+    held = [entry for entry in left if entry.policy.name in site.held]
+    full: list[str] = []
+    for entry in [entry for entry in left if entry not in held]:
+        numbers = _numbers(entry, level, destinations, site.in_flight, confirmed)
         if stuck(drain, entry, level):
             why = f"no progress since {drain.progress_at:%Y-%m-%d %H:%M:%S} UTC (give_up_after)"
             return _blocked(book, entry, level, numbers, why, alerts)
@@ -196,20 +274,55 @@ def _go_on_draining(
             why = "what is under way or done will reach the lower mark: the Hub's count is waited for"
             return Decision(Act.SETTLE, book, why, entry, 0, numbers, alerts)
         if tranche <= 0:
-            full = f"{entry.threshold.destination_pool} has no room below its max_utilisation"
+            full.append(_why_full(entry, destinations))
             continue
+        if (busy := site.busy.get(entry.policy.name)) is not None:
+            return Decision(Act.WAIT, book, busy, entry, 0, numbers, alerts)
         update = drain.model_copy(update={"tranches": drain.tranches + 1})
         why = f"{entry.policy.name} is next: {tranche} bytes to the lower mark"
         book = book.model_copy(update={"drain": update})
         return Decision(Act.DRAIN, book, why, entry, tranche, numbers, alerts)
-    entry = unserved[0]
-    why = full or "the lower mark cannot be reached: no policy has anything left that frees space"
-    return _blocked(book, entry, level, _numbers(entry, level, destinations, in_flight, confirmed), why, alerts)
+    entry = held[0] if held else unserved[0]
+    numbers = _numbers(entry, level, destinations, site.in_flight, confirmed)
+    if held:  # they may have something left
+        return _held(book, entry, level, numbers, site.held[entry.policy.name], alerts)
+    reasons = "; ".join(dict.fromkeys([*full, *drain.because.values()]))
+    why = f"the lower mark cannot be reached: {reasons or 'no policy has anything left that frees space'}"
+    return _blocked(book, entry, level, numbers, why, alerts)
+
+
+def _why_full(entry: WatchEntry, destinations: Mapping[str, Level]) -> str:
+    name = entry.threshold.destination_pool
+    if name not in destinations:
+        return f"the Hub shows no pool {name}, or several, so that nothing is sent there"
+    return f"{name} has no room below its max_utilisation"
+
+
+def _held(
+    book: PoolBook,
+    entry: WatchEntry,
+    level: Level,
+    numbers: Mapping[str, object],
+    why: str,
+    alerts: tuple[str, ...],
+) -> Decision:
+    """Wait for as long as somebody holds back whoever could drain: that is no lack of progress."""
+    assert book.drain is not None
+    drain = book.drain.model_copy(update={"progress_at": level.at})
+    return Decision(Act.WAIT, book.model_copy(update={"drain": drain}), why, entry, 0, numbers, alerts)
+
+
+def _nothing_left(entry: WatchEntry, drain: Drain) -> str:
+    fits = f" and fits below max_utilisation of {entry.threshold.destination_pool}"
+    text = f"{entry.policy.name} has nothing left that frees space"
+    text += fits if entry.threshold.max_utilisation is not None else ""
+    return text + (f", {drain.tried:,} files that could not be moved left aside" if drain.tried else "")
 
 
 def _ended(book: PoolBook, serving: Sequence[WatchEntry], level: Level, alerts: tuple[str, ...]) -> Decision:
     hold = max((entry.threshold.hold_down for entry in serving), default=timedelta(0))
     changes: dict[str, object] = {"drain": None, "hold_until": level.at + hold, "above": {}, "premigrated": {}}
+    changes["blocks"] = 0
     entry = serving[0] if serving else None
     numbers: dict[str, object] = {"used": level.used, "capacity": level.capacity}
     if entry is not None:
@@ -225,9 +338,10 @@ def _blocked(
     why: str,
     alerts: tuple[str, ...],
 ) -> Decision:
-    until = level.at + max(entry.threshold.hold_down, LEAST_REST)
+    rest = min(MOST_REST, LEAST_REST * 2 ** min(book.blocks, 10))
+    until = level.at + max(entry.threshold.hold_down, rest)
     block = Block(why=why, since=level.at, until=until, used=level.used)
-    book = book.model_copy(update={"drain": None, "blocked": block})
+    book = book.model_copy(update={"drain": None, "blocked": block, "blocks": book.blocks + 1})
     return Decision(Act.BLOCK, book, why, entry, 0, numbers, (*alerts, why))
 
 
@@ -275,23 +389,36 @@ def _room(entry: WatchEntry, destinations: Mapping[str, Level]) -> int | None:
 def _rests(book: PoolBook, level: Level, *, critical: bool) -> bool:
     if book.blocked is not None and level.at < book.blocked.until:
         # More files have come since: there may be something to move now.
-        return level.used <= book.blocked.used + level.capacity // 100
+        return book.blocked.firm or level.used <= book.blocked.used + level.capacity // 100
     return not critical and book.hold_until is not None and level.at < book.hold_until
 
 
-def _quiet(book: PoolBook, entries: Sequence[WatchEntry], level: Level, alerts: tuple[str, ...]) -> Decision:
+def _quiet(
+    book: PoolBook,
+    entries: Sequence[WatchEntry],
+    level: Level,
+    destinations: Mapping[str, Level],
+    site: Site,
+    alerts: tuple[str, ...],
+) -> Decision:
     entry = _premigrates(book, entries, level)
     if entry is None:
         return Decision(Act.REST, book, "", None, 0, {"used": level.used, "capacity": level.capacity}, alerts)
-    mark = share(entry.threshold.premigrate or 0, level.capacity)
+    name, mark = entry.policy.name, share(entry.threshold.premigrate or 0, level.capacity)
+    room = _room(entry, destinations)
     numbers: dict[str, object] = {
         "used": level.used,
         "capacity": level.capacity,
         "premigrate": entry.threshold.premigrate,
         "premigrate_bytes": mark,
+        "room": room,
         "tranche": level.used - mark,
     }
+    if (why := site.held.get(name) or site.busy.get(name)) is not None:
+        return Decision(Act.WAIT, book, why, entry, 0, numbers, alerts)
     book = book.model_copy(update={"premigrated": {**book.premigrated, entry.key: level.at}})
+    if room is not None and room <= 0:
+        return Decision(Act.REST, book, "", None, 0, numbers, alerts)
     why = "what lies above the premigrate mark is copied and kept"
     return Decision(Act.PREMIGRATE, book, why, entry, level.used - mark, numbers, alerts)
 

@@ -92,12 +92,18 @@ class Drain(Payload):
     """A drain from its first tranche to its last: whose marks it serves, and what it has come to.
 
     `confirmed` are bytes that the Hub said are done, counted from the level before them (`before`) and believed until
-    `believed_until`, whatever the Hub's own count of used space says until then.
+    `believed_until`, whatever the Hub's own count of used space says until then. `exhausted` entries have had their
+    turn, `because` of what; `tried_in` are the runs that left files which cannot be moved, `tried` of them, and
+    `fruitless` counts the last runs in a row that moved none.
     """
 
     since: datetime
     entries: tuple[str, ...]
     exhausted: tuple[str, ...] = ()
+    because: dict[str, str] = Field(default_factory=dict)
+    tried_in: tuple[str, ...] = ()
+    tried: int = 0
+    fruitless: int = 0
     lowest: int
     progress_at: datetime
     tranches: int = 0
@@ -108,30 +114,37 @@ class Drain(Payload):
 
 
 class Block(Payload):
-    """Why a pool that is too full is left alone, and when it is looked at again."""
+    """Why a pool that is too full is left alone, and when it is looked at again; a firm one lasts though it grows."""
 
     why: str
     since: datetime
     until: datetime
     used: int
+    firm: bool = False
 
 
 class PoolBook(Payload):
-    """All that is remembered of a pool between two decisions."""
+    """All that is remembered of a pool between two decisions; `blocks` counts those since the last good end."""
 
     above: dict[str, datetime] = Field(default_factory=dict)
     drain: Drain | None = None
     hold_until: datetime | None = None
     blocked: Block | None = None
+    blocks: int = 0
     critical: bool = False
     premigrated: dict[str, datetime] = Field(default_factory=dict)
 
 
-class DrainWait(Payload):
-    """What a drain waits for at this moment."""
+class Site(Payload):
+    """What holds for the policies of a pool at this moment.
 
-    run: str
-    why: str
+    `in_flight` are the bytes that open runs of theirs still have to move; by policy, `held` says who holds it back and
+    `busy` which run of it is open.
+    """
+
+    in_flight: int = 0
+    held: dict[str, str] = Field(default_factory=dict)
+    busy: dict[str, str] = Field(default_factory=dict)
 
 
 class WatchState(Payload):
@@ -142,6 +155,7 @@ class WatchState(Payload):
     book: PoolBook = PoolBook()
     runs: int = 0
     decisions: int = 0
+    missing: bool = False
 
 
 class WatchStatus(Payload):

@@ -143,7 +143,8 @@ class RunRequest(Payload):
 
     Without a name the run has that of its workflow; `version` is the number of the applied version that it runs.
     With `enough_bytes` it takes no more than the shortest beginning of its order that frees so much of a pool (a
-    premigration: that would). An urgent one minds neither windows nor rates.
+    premigration: that would), less where `room_bytes` are too few at the destination, and nothing that the runs of
+    `tried_in` tried and did not move. An urgent one minds neither windows nor rates.
     """
 
     run: str
@@ -153,6 +154,8 @@ class RunRequest(Payload):
     reason: str
     as_of_us: int | None = None
     enough_bytes: int | None = None
+    room_bytes: int | None = None
+    tried_in: tuple[str, ...] = ()
     urgent: bool = False
     so_far: SoFar | None = None
 

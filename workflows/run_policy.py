@@ -530,6 +530,8 @@ class RunPolicy:
             cap_files=files,
             cap_bytes=size,
             enough_bytes=self._request.enough_bytes,
+            room_bytes=self._request.room_bytes,
+            tried_in=self._request.tried_in,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
 

@@ -11,20 +11,40 @@ with workflow.unsafe.imports_passed_through():
     from activities.starting import Cancel, RunEnd, Starts
     from activities.watching_pools import (
         Asked,
+        Copied,
+        Copying,
         Followed,
         Following,
         Levels,
         MeasureRequest,
         News,
+        OnePolicy,
         PoolWatching,
         WatchRequest,
     )
     from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, MEASURE, WATCH
     from workflows.policy import Policy
-    from workflows.pool_control import Act, Decision, after_run, decide, is_critical, settle_time, state_of
+    from workflows.pool_control import (
+        Act,
+        Decision,
+        RunOfDrain,
+        after_run,
+        called_off,
+        decide,
+        is_critical,
+        not_begun,
+        settle_time,
+        state_of,
+    )
     from workflows.pools import Level, PoolRef, WatchEntry, WatchState, WatchStatus
-    from workflows.run import Person, RunRequest
+    from workflows.run import Person, RunRequest, RunState
     from workflows.starts import Cause, Start, StartState, wish_for
+
+CALLED_OFF = "a cancelled run ends its drain"
+"""The patch with which a drain whose run somebody cancelled ends and says so."""
+
+GIVES_WAY = "a copy gives way to a drain"
+"""The patch with which the level is watched while files are copied."""
 
 ASK_AGAIN = timedelta(minutes=1)
 """How long a drain waits before it asks once more for a run that the desk did not begin."""
@@ -42,7 +62,7 @@ class WatchPool:
         self._runs = state.runs
         self._decisions = state.decisions
         self._level: Level | None = None
-        self._missing = False
+        self._missing = state.missing
         self._changed = False
         self._run: str | None = None
         self._waits_for: str | None = None
@@ -126,7 +146,9 @@ class WatchPool:
         entries = self._in_turn()
         others = [self._destination(name) for name in _destinations(entries)]
         found: Levels = await workflow.execute_activity_method(
-            PoolWatching.measure_pools, MeasureRequest(refs=(self._ref, *others)), **MEASURE
+            PoolWatching.measure_pools,
+            MeasureRequest(refs=(self._ref, *others), policies=_policies(entries)),
+            **MEASURE,
         )
         level = found.levels[0]
         if level is None:
@@ -134,7 +156,7 @@ class WatchPool:
             return
         self._level = level
         there = {ref.pool: one for ref, one in zip(others, found.levels[1:], strict=True) if one is not None}
-        decision = decide(self._book, entries, level, there)
+        decision = decide(self._book, entries, level, there, found.site)
         self._book = decision.book
         await self._tell(decision, level)
         await self._act(decision, level)
@@ -147,6 +169,8 @@ class WatchPool:
             await self._drain(entry, level, decision)
         elif decision.act is Act.PREMIGRATE:
             await self._premigrate(entry, level, decision)
+        elif decision.act is Act.WAIT:
+            await self._pause(entry.threshold.check_every, decision.why)
         elif decision.act is Act.SETTLE:
             await self._pause(max(settle_time(entry) / 4, timedelta(milliseconds=500)), decision.why)
 
@@ -155,26 +179,25 @@ class WatchPool:
         if start.run is None:
             await self._pause(max(entry.threshold.check_every, ASK_AGAIN), start.why)
             return
-        end = await self._follow(entry, start.run, decision.tranche)
+        end, stopped = await self._follow(entry, start.run, decision.tranche)
         await self._tell_end(entry, str(end.state), end, end.trouble or "")
-        self._book = after_run(
-            self._book,
-            entry,
-            planned=0 if end.plan is None else end.plan.bytes,
-            done=end.outcomes.bytes_done,
-            before=level,
-            now=workflow.now(),
-        )
+        if end.state is RunState.CANCELLED and not stopped and workflow.patched(CALLED_OFF):
+            now, used = workflow.now(), level.used
+            self._book, why = called_off(self._book, entry, start.run, used=used, now=now)
+            await self._alert(why)
+            return
+        self._book = after_run(self._book, entry, _run_of_drain(start.run, end), before=level, now=workflow.now())
 
     async def _premigrate(self, entry: WatchEntry, level: Level, decision: Decision) -> None:
         run = entry.policy.run.model_copy(update={"workflow": "premigrate", "stages": ()})
         policy = entry.policy.model_copy(update={"run": run})
         start = await self._begin(entry, policy, level, decision)
         if start.run is None:
+            self._book = not_begun(self._book, entry, level.at)
             return
+        self._run = start.run
         try:
-            self._run = start.run
-            end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, start.run, **FOLLOW)
+            end = await self._follow_copy(start.run)
         finally:
             self._run = None
         await self._tell_end(entry, str(end.state), end, end.trouble or "")
@@ -198,6 +221,8 @@ class WatchPool:
             actor="engine",
             reason=reason,
             enough_bytes=decision.tranche,
+            room_bytes=decision.room,
+            tried_in=self._book.drain.tried_in if self._book.drain is not None else (),
             urgent=decision.act is Act.DRAIN and is_critical((entry,), level),
         )
         key = f"{workflow.info().workflow_id}/{run}"
@@ -219,27 +244,51 @@ class WatchPool:
             return start.model_copy(update={"run": None})
         return start.model_copy(update={"run": run})
 
-    async def _follow(self, entry: WatchEntry, run: str, tranche: int) -> RunEnd:
+    async def _follow(self, entry: WatchEntry, run: str, tranche: int) -> tuple[RunEnd, bool]:
+        """Follow a run to its end; tell, too, whether it was this watcher that stopped it."""
         assert self._book.drain is not None
-        following = Following(ref=self._ref, run=run, entry=entry, drain=self._book.drain, tranche=tranche)
+        mark = entry.threshold
+        bounded = mark.max_utilisation is not None and mark.destination_pool is not None
+        following = Following(
+            ref=self._ref,
+            run=run,
+            entry=entry,
+            drain=self._book.drain,
+            tranche=tranche,
+            destination=self._destination(mark.destination_pool or "") if bounded else None,
+        )
         self._run = run
         try:
             followed: Followed = await workflow.execute_activity_method(PoolWatching.follow_drain, following, **FOLLOW)
             self._book = self._book.model_copy(update={"drain": followed.drain})
             if followed.end is not None:
-                return followed.end
-            person = Person(actor="engine", reason=followed.stop or "")
+                return followed.end, False
             await self._alert(f"run {run} is cancelled: {followed.stop}")
-            await workflow.execute_activity_method(Starts.cancel_run, Cancel(run=run, person=person), **CANCEL_RUN)
-            end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run, **FOLLOW)
-            return end
+            return await self._stop_run(run, followed.stop or ""), True
         finally:
             self._run = None
+
+    async def _follow_copy(self, run: str) -> RunEnd:
+        if not workflow.patched(GIVES_WAY):
+            end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run, **FOLLOW)
+            return end
+        copying = Copying(ref=self._ref, run=run, entries=self._in_turn(), book=self._book)
+        copied: Copied = await workflow.execute_activity_method(PoolWatching.follow_copy, copying, **FOLLOW)
+        self._book = self._book.model_copy(update={"above": copied.above})
+        if copied.end is not None:
+            return copied.end
+        return await self._stop_run(run, "it gives way to a drain")
+
+    async def _stop_run(self, run: str, why: str) -> RunEnd:
+        person = Person(actor="engine", reason=why)
+        await workflow.execute_activity_method(Starts.cancel_run, Cancel(run=run, person=person), **CANCEL_RUN)
+        end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run, **FOLLOW)
+        return end
 
     # Telling.
 
     async def _tell(self, decision: Decision, level: Level) -> None:
-        repeated = decision.act is self._last_act and decision.act is Act.SETTLE
+        repeated = decision.act is self._last_act and decision.act in (Act.SETTLE, Act.WAIT)
         self._last_act = decision.act
         if decision.act is not Act.REST and not repeated:
             await self._record(
@@ -299,10 +348,33 @@ class WatchPool:
 
     def _state(self) -> WatchState:
         return WatchState(
-            ref=self._ref, entries=self._in_turn(), book=self._book, runs=self._runs, decisions=self._decisions
+            ref=self._ref,
+            entries=self._in_turn(),
+            book=self._book,
+            runs=self._runs,
+            decisions=self._decisions,
+            missing=self._missing,
         )
 
 
 def _destinations(entries: tuple[WatchEntry, ...]) -> list[str]:
     marks = [entry.threshold for entry in entries]
     return sorted({mark.destination_pool for mark in marks if mark.max_utilisation and mark.destination_pool})
+
+
+def _policies(entries: tuple[WatchEntry, ...]) -> tuple[OnePolicy, ...]:
+    found = {entry.policy.name: OnePolicy(name=entry.policy.name, labels=entry.policy.labels) for entry in entries}
+    return tuple(found.values())
+
+
+def _run_of_drain(run: str, end: RunEnd) -> RunOfDrain:
+    """Tell the rules how a run ended; what went wrong matters only where it kept the run from trying its files."""
+    counts = end.outcomes
+    why = f"{end.state}" + (f": {end.trouble}" if end.trouble else "")
+    kept = end.plan is None or end.trouble is not None or end.state not in (RunState.SUCCEEDED, RunState.FAILED)
+    return RunOfDrain(
+        run=run,
+        done=counts.bytes_done,
+        tried=0 if end.trouble is not None else counts.total - counts.done - counts.cancelled,
+        why=f"run {run} {why}" if kept else "",
+    )

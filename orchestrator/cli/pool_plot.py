@@ -19,10 +19,11 @@ def plot(levels: "Sequence[Level]", marks: Mapping[str, float], *, width: int) -
     bottom, top = _reach(levels, marks)
     columns = _columns(levels, width)
     step = (top - bottom) / _ROWS
+    digits = 1 if step >= 0.1 else 2 if step >= 0.01 else 3
     for row in range(_ROWS - 1, -1, -1):
         low = bottom + row * step
         mark = next((name for name, percent in marks.items() if low <= percent < low + step), None)
-        line = Text(f"{marks[mark] if mark else low:5.1f}% ", style="bold" if mark else "dim")
+        line = Text(f"{marks[mark] if mark else low:5.{digits}f}% ", style="bold" if mark else "dim")
         line.append("┤" if mark else "│", style="dim")
         for value in columns:
             part = 0 if value is None else round(8 * min(1.0, max(0.0, (value - low) / step)))
@@ -43,7 +44,7 @@ def plot(levels: "Sequence[Level]", marks: Mapping[str, float], *, width: int) -
 def _reach(levels: "Sequence[Level]", marks: Mapping[str, float]) -> tuple[float, float]:
     values = [one.percent for one in levels] + list(marks.values())
     low, high = min(values), max(values)
-    spare = max((high - low) * 0.1, 1.0)
+    spare = (high - low) * 0.1 or 1.0
     return max(0.0, low - spare), high + spare
 
 

@@ -11,9 +11,14 @@ from orchestrator.cli.endings import Refusal
 from orchestrator.cli.engine import with_engine
 
 if TYPE_CHECKING:
+    from orchestrator.engine import Engine
     from orchestrator.pool_views import PoolView
+    from workflows.pools import WatchStatus
 
 pools = typer.Typer(help="How full the storage pools are, and what is done about it.", invoke_without_command=True)
+
+_WIDE = 112
+"""Columns of a terminal into which the table fits."""
 
 _COLOURS = {"normal": "green", "above": "yellow", "draining": "cyan", "holding": "blue", "blocked": "red",
             "critical": "bold red"}  # fmt: skip
@@ -31,24 +36,10 @@ def list_pools(context: typer.Context, as_json: JsonOption = False) -> None:
     if not views:
         show.say("No pool is watched yet: apply a policy with a `threshold` trigger.")
         return
-    table = show.grid("pool", ">level", ">marks", "state", ">a day", "to upper", "to full", "acts next")
-    for view in views:
-        table.add_row(
-            f"{view.ref.pool}\n[dim]{view.ref.site}[/]",
-            "?" if view.level is None else f"{view.level.percent:.1f}%",
-            "" if view.upper is None else f"{view.upper:g} → {view.lower:g}%",
-            "[dim]not watched[/]" if view.state is None else f"[{_COLOURS[view.state]}]{view.state}[/]",
-            ""
-            if view.trend is None
-            else f"{'+' if view.trend.slope >= 0 else '-'}{show.size(abs(view.trend.slope) * 86_400)}",
-            _time(*view.time_to(view.upper)),
-            _time(*view.time_to(100.0)),
-            (view.status.next_policy or "") if view.status else "",
-        )
-    show.table(table)
-    for view in views:
-        if why := _waits(view):
-            show.marked(f"[dim]{view.ref.pool}[/]", why)
+    if show.out().width < _WIDE:
+        _print_narrow(views)
+    else:
+        _print_wide(views)
 
 
 @pools.command()
@@ -86,11 +77,60 @@ def history(
         show.out().print(line, soft_wrap=True)
 
 
+def _print_wide(views: "list[PoolView]") -> None:
+    table = show.grid("pool", ">level", ">marks", "state", ">a day", "to upper", "to full", "acts next")
+    for view in views:
+        table.add_row(
+            f"{view.ref.pool}\n[dim]{view.ref.site}[/]",
+            *_where(view),
+            _a_day(view),
+            "\n".join(_time(*view.time_to(view.upper))).replace("\n", "\n[dim]", 1),
+            "\n".join(_time(*view.time_to(100.0))).replace("\n", "\n[dim]", 1),
+            (view.status.next_policy or "") if view.status else "",
+        )
+    show.table(table)
+    for view in views:
+        if why := _waits(view):
+            show.marked(f"[dim]{view.ref.pool}[/]", why)
+
+
+def _print_narrow(views: "list[PoolView]") -> None:
+    """What does not fit into columns stands below each pool."""
+    for view in views:
+        level, marks, state = _where(view)
+        show.out().print(f"[bold]{view.ref.pool}[/] [dim]{view.ref.site}[/]  {level}  {state}  {marks}".rstrip())
+        times = [_time(*view.time_to(mark)) for mark in (view.upper, 100.0)]
+        upper, full = (f"{expected} ({between})" if between else expected for expected, between in times)
+        policy = (view.status.next_policy or "") if view.status else ""
+        facts = {"a day": _a_day(view), "to upper": upper, "to full": full, "acts next": policy, "now": _waits(view)}
+        for name, value in facts.items():
+            if value:
+                show.marked(f"  [dim]{name:<9}[/]", value)
+
+
+def _where(view: "PoolView") -> tuple[str, str, str]:
+    return (
+        "?" if view.level is None else f"{view.level.percent:.1f}%",
+        "" if view.upper is None else f"{view.upper:g} → {view.lower:g}%",
+        "[dim]not watched[/]" if view.state is None else f"[{_COLOURS[view.state]}]{view.state}[/]",
+    )
+
+
+def _a_day(view: "PoolView") -> str:
+    if view.trend is None:
+        return ""
+    return f"{'+' if view.trend.slope >= 0 else '-'}{show.size(abs(view.trend.slope) * 86_400)}"
+
+
 def _views() -> "list[PoolView]":
     from orchestrator.pool_views import pool_views
     from orchestrator.settings import load_settings
 
-    return pool_views(load_settings(), with_engine(lambda engine: engine.watches.all(), works=True))
+    async def ask(engine: "Engine") -> "tuple[list[WatchStatus], dict[str, str]]":
+        statuses = await engine.watches.all()
+        return statuses, await engine.watches.what_runs_wait_for(statuses)
+
+    return pool_views(load_settings(), *with_engine(ask, works=True))
 
 
 def _waits(view: "PoolView") -> str:
@@ -100,8 +140,10 @@ def _waits(view: "PoolView") -> str:
     if status.book.blocked is not None:
         block = status.book.blocked
         return f"blocked: {block.why}; looked at again at {show.moment(block.until)} or when it grows"
+    if status.run is not None and view.run_waits_for:
+        return f"run {status.run} waits for {view.run_waits_for}"
     if status.waits_for:
-        return f"waits for {status.waits_for}"
+        return (f"run {status.run} " if status.run is not None else "") + f"waits: {status.waits_for}"
     if status.run is not None:
         return f"run {status.run}"
     if status.state == "holding":
@@ -109,13 +151,21 @@ def _waits(view: "PoolView") -> str:
     return ""
 
 
-def _time(expected: timedelta | None, soon: timedelta | None, late: timedelta | None) -> str:
+def _until(status: "WatchStatus") -> datetime | None:
+    """Give when a pool that rests is looked at again."""
+    if status.book.blocked is not None:
+        return status.book.blocked.until
+    return status.book.hold_until if status.state == "holding" else None
+
+
+def _time(expected: timedelta | None, soon: timedelta | None, late: timedelta | None) -> tuple[str, str]:
+    """Give the expected time, and the range in which it lies."""
     if expected == timedelta(0):
-        return "now"
+        return "now", ""
     if expected is None:
-        return "" if soon is None else f"not before {show.span(soon)}"
+        return "" if soon is None else f"not before {show.span(soon)}", ""
     between = f"{'?' if soon is None else show.span(soon)} … {'never' if late is None else show.span(late)}"
-    return f"{show.span(expected)}\n[dim]{between}[/]"
+    return show.span(expected), between
 
 
 def _plain(view: "PoolView") -> dict[str, Any]:
@@ -144,4 +194,5 @@ def _plain(view: "PoolView") -> dict[str, Any]:
         "acts_next": None if status is None else status.next_policy,
         "run": None if status is None else status.run,
         "waits_for": _waits(view) or None,
+        "until": None if status is None else _until(status),
     }

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.linting.clocks import clock_findings
 from orchestrator.linting.finding import Finding
 from orchestrator.linting.neighbours import neighbour_findings
+from orchestrator.linting.pools import pool_findings
 from orchestrator.linting.safety import safety_findings
 from orchestrator.linting.selection import selection_findings
 from workflows.policy import Policy
@@ -25,4 +26,7 @@ def lint_policy(policy: Policy, form: Any, today: date) -> tuple[Finding, ...]:
 
 def lint_catalog(policies: Mapping[str, Policy], *, complete: bool) -> dict[str, tuple[Finding, ...]]:
     """Find what is wrong between policies, by name; `complete`: no other policy is in their catalog."""
-    return {name: tuple(neighbour_findings(policy, policies, complete=complete)) for name, policy in policies.items()}
+    return {
+        name: (*neighbour_findings(policy, policies, complete=complete), *pool_findings(policy, policies))
+        for name, policy in policies.items()
+    }

@@ -255,3 +255,18 @@ async def test_a_circle_of_policies_is_refused_also_when_they_are_applied_one_by
     with pytest.raises(ApplyError, match="start each other without end"):
         await engine.applying.difference(after("second", "first"))
     assert (await engine.applying.difference(after("third", "first"))).count(Action.CREATE) == 1
+
+
+async def test_a_pool_of_two_names_is_refused_also_when_its_policies_are_applied_one_by_one(engine: Engine) -> None:
+    def drain(name: str, filesystem: str = "") -> dict[str, LoadedPolicy]:
+        text = (
+            f"version: 1\nname: {name}\nsite: london\n"
+            f"triggers: [threshold: {{pool: sas1, {filesystem}upper: 85%, lower: 70%}}]\n"
+            "select: {from: {space: p}}\nrun: {workflow: migrate}\n"
+        )
+        return {name: read_policy(text.encode(), f"{name}.yaml")}
+
+    engine.versions.add(drain("bare")["bare"], 1, actor="ann", reason="")
+    with pytest.raises(ApplyError, match="two watchers would drain one pool"):
+        await engine.applying.difference(drain("whole", "filesystem: mmfs1, "))
+    assert (await engine.applying.difference(drain("other"))).count(Action.CREATE) == 1

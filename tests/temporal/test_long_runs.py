@@ -11,8 +11,12 @@ from orchestrator.runs import list_runs, pause, resume, run_progress, run_report
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service
+from orchestrator.watches import Watches
 from tests.local_hub import LocalHub
+from tests.pool_entries import an_entry
 from tests.temporal.policies import a_policy
+from tests.temporal.watching import in_state, put, records
+from workflows.pools import PoolState
 from workflows.run import RunState
 
 
@@ -55,3 +59,22 @@ async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     listed = await list_runs(client, settings.task_queue)
     assert [(one.run, one.state) for one in listed] == [(run, "succeeded")]
     assert abs(listed[0].started - report.started).total_seconds() < 5
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_drain_goes_on_with_a_fresh_history_and_remembers_what_it_tried(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    hub.fill(60, size=1 << 18)  # 15 of 10,240 MiB
+    hub.faults({"name": "bad", "action": {"kind": "path_fail"}, "match": {"file": "*[0-4].mov"}})
+    watches = Watches(client, settings.task_queue)
+    await put(watches, an_entry("upper: 0.14%, lower: 0.09%, check_every: 1s, hold_down: 1h", attempts=1, files=50))
+    status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
+    assert status.state is PoolState.HOLDING
+    acts = [body["act"] for body in records(settings, "pool.decided") if body["act"] != "settle"]
+    assert acts == ["drain"] * (len(acts) - 1) + ["end"] and len(acts) > 3
+    assert len(records(settings, "start.begun")) == len(acts) - 1
+    histories = [one async for one in client.list_workflows("WorkflowType = 'WatchPool'")]
+    assert len(histories) >= 2
+    tried = [path for paths in hub.paths_by_job().values() for path in paths]
+    assert len(tried) == len(set(tried))

@@ -1,18 +1,15 @@
-"""The forecast of a pool, and the samples that it is made of."""
+"""The forecast of a pool: what is told of the future, and what is not."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.forecast import trend
-from activities.pool_samples import PoolSamples
-from workflows.pools import Level, PoolRef
+from workflows.pools import Level
 
 T0 = datetime(2026, 5, 1, tzinfo=UTC)
-REF = PoolRef(site="london", filesystem="mmfs1", pool="sas1")
 
 
 def levels(used: list[int], *, every: int = 60, capacity: int = 10**9) -> list[Level]:
@@ -34,7 +31,7 @@ def test_the_range_of_a_noisy_level_holds_the_truth_and_is_wider() -> None:
     used = [10**7 + 100 * 60 * i + (i * 7919 % 101 - 50) * 2000 for i in range(60)]
     found = trend(levels(used))
     assert found is not None and found.low < 100 < found.high
-    soon, late = found.range_to(used[-1] + 10**7)
+    soon, late = found.range_to(used[-1] + 5 * 10**6)
     assert soon is not None and late is not None and soon < late
 
 
@@ -53,17 +50,44 @@ def test_four_samples_are_no_trend() -> None:
     assert trend(levels([1, 2, 3, 4])) is None
 
 
-def test_samples_are_thinned_to_minutes_and_then_to_hours(tmp_path: Path) -> None:
-    samples = PoolSamples(f"sqlite:///{tmp_path}/samples.sqlite")
-    for second in range(0, 3 * 86_400, 600):
-        for late in (0, 1):  # the second one of a minute is not kept
-            samples.keep({REF: Level(at=T0 + timedelta(seconds=second + late), used=second, capacity=10)})
-    samples._thinned = float("-inf")
-    end = T0 + timedelta(days=3)
-    samples.keep({REF: Level(at=end, used=1, capacity=10)})
-    found = samples.read(REF, T0)
-    samples.close()
-    assert [one.at for one in found if one.at < end - timedelta(days=2)] == [
-        T0 + timedelta(hours=hour) for hour in range(24)
-    ]
-    assert len([one for one in found if one.at >= end - timedelta(days=2)]) == 2 * 144 + 1
+def test_a_constant_level_never_reaches_a_mark() -> None:
+    found = trend(levels([500_000_000] * 30))
+    assert found is not None
+    assert (found.slope, found.time_to(10**9), found.range_to(10**9)) == (0.0, None, (None, None))
+
+
+def test_a_level_that_only_trembles_has_no_time_but_one_before_which_nothing_happens() -> None:
+    found = trend(levels([500_000_000 + (i * 7919 % 101 - 50) * 20_000 + i for i in range(60)]))
+    assert found is not None and found.low < 0 < found.high
+    assert found.time_to(501_000_000) is None
+    soon, late = found.range_to(501_000_000)
+    assert soon is not None and late is None
+
+
+def test_five_minutes_of_samples_tell_nothing_of_next_week() -> None:
+    found = trend(levels([10**6 + 1000 * i for i in range(6)]))
+    assert found is not None
+    assert found.time_to(10**6 + 5000 + 60_000) == timedelta(minutes=60)
+    assert found.time_to(10**9) is None and found.range_to(10**9)[0] is None
+
+
+def test_a_small_drain_ends_a_trend_where_the_marks_are_close_together() -> None:
+    saw = [800_000_000 + 1_000_000 * i for i in range(30)] + [800_000_000 + 60_000 * i for i in range(20)]
+    found, blind = trend(levels(saw), fall=1.5), trend(levels(saw))
+    assert found is not None and found.slope == pytest.approx(1000)
+    assert found.time_to(802_000_000) is not None
+    assert blind is not None and blind.time_to(802_000_000) is None
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40), st.integers(0, 2 * 10**9))
+def test_whatever_was_measured_no_time_is_negative_and_the_expected_one_lies_in_its_range(
+    used: list[int], target: int
+) -> None:
+    found = trend(levels(used))
+    if found is None:
+        return
+    expected, (soon, late) = found.time_to(target), found.range_to(target)
+    if expected is not None:
+        assert soon is not None and timedelta(0) <= soon <= expected
+        assert late is None or late >= expected
+        assert expected <= 20 * timedelta(minutes=len(used))

@@ -13,7 +13,7 @@ from orchestrator.catalog import load_policy
 from tests.pool_entries import an_entry
 from workflows.events import RUN_ENDED, CloudEvent
 from workflows.policy import Policy
-from workflows.pool_control import Act, after_run, decide
+from workflows.pool_control import Act, RunOfDrain, after_run, decide
 from workflows.pools import Level, PoolBook
 from workflows.routes import routes_of, wants
 from workflows.run import RunRequest
@@ -128,7 +128,8 @@ class Months:
         self.draining = None
         self.used -= freed
         self.lowest = min(self.lowest, self.used)
-        self.book = after_run(self.book, self.entry, planned=freed, done=freed, before=before, now=now)
+        ended = RunOfDrain(run="drain", done=freed, tried=0)
+        self.book = after_run(self.book, self.entry, ended, before=before, now=now)
 
 
 def test_three_months_end_with_the_expected_runs() -> None:
