@@ -22,6 +22,7 @@ class ActivityOptions(TypedDict, total=False):
 class LocalOptions(TypedDict, total=False):
     """What is spread at the call of a local activity."""
 
+    schedule_to_close_timeout: timedelta
     start_to_close_timeout: timedelta
     retry_policy: RetryPolicy
 
@@ -79,6 +80,9 @@ CANCEL_JOBS: ActivityOptions = {
 
 AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
 """A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
+
+AT_ONCE_OR_LATER: LocalOptions = {**AT_ONCE, "schedule_to_close_timeout": timedelta(seconds=5)}
+"""The same, given up soon: each retry of a local activity makes the history longer, one of another activity does not."""
 
 CANCEL_RUN: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=1), "retry_policy": PATIENT}
 

@@ -117,7 +117,7 @@ def _post(url: str, body: bytes) -> None:
 
 
 def _tell(event: "CloudEvent") -> None:
-    from activities.events import tell_router
+    from activities.router_line import tell_router
     from orchestrator.cli.engine import with_engine
 
     with_engine(lambda engine: tell_router(engine.client, engine.settings.task_queue, [event]))
