@@ -1,7 +1,7 @@
 """Finds the Hub's jobs that have ended since the last look, with few requests and bounded memory.
 
-Each look lists only the jobs that were made since a moment which moves on with the newest one; those that have not ended
-are remembered and asked about together. The moment stays a little behind, since a Hub may show a job late.
+Each look lists only the jobs that were made since a moment which moves on with the newest one; those that have not
+ended are remembered and asked about together. The moment stays a little behind: a Hub may show a job late.
 """
 
 import logging
@@ -75,7 +75,7 @@ class Look:
             _log.warning("more than %d jobs of the Hub are open: of the others the ends are not told", MOST_OPEN)
 
     async def _ended_since_following_began(self) -> AsyncIterator[CloudEvent]:
-        """Give the ends between the moment when they were wanted and the first look, for which nobody may have had time."""
+        """Give the ends between the moment when they were first wanted and the first look."""
         if self.cursor.began is None:
             return
         began = datetime.fromisoformat(self.cursor.began)
@@ -135,7 +135,7 @@ class Look:
 
 
 def _has_ended(job: Job) -> bool:
-    """Tell whether the list says that a job has ended; where it does not say, the job is asked about like an open one."""
+    """Tell whether the list says that a job has ended; where it does not, it is asked about like an open one."""
     return job.state is not None and state_of(job.state).final
 
 

@@ -72,7 +72,7 @@ class OpenJob(Payload):
 class HubCursor(Payload):
     """How far the Hub was followed.
 
-    `alerts` stand and were told; there are so many at most, and what was raised `alerts_before` counts as told too. Jobs are
+    `alerts` stand and were told; what was raised `alerts_before` counts as told too. Jobs are
     listed that were made `since`; of those `jobs` are known. Jobs that have not ended are in `open`. Following jobs
     `began` at a moment from which on their ends are news.
     """

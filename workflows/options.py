@@ -82,7 +82,7 @@ AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry
 """A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
 
 AT_ONCE_OR_LATER: LocalOptions = {**AT_ONCE, "schedule_to_close_timeout": timedelta(seconds=5)}
-"""The same, given up soon: each retry of a local activity makes the history longer, one of another activity does not."""
+"""The same, given up soon: retries of a local activity make the history longer, those of another do not."""
 
 CANCEL_RUN: ActivityOptions = {"start_to_close_timeout": timedelta(minutes=1), "retry_policy": PATIENT}
 
