@@ -14,7 +14,8 @@ from workflows.events import FULL_HISTORY, FULL_HISTORY_BYTES, MOST_TOGETHER, Cl
 from workflows.ids import router_id
 
 LOOK_EVERY = 0.5
-"""Seconds for which a look at how much waits holds good."""
+LOOK_AFTER_BYTES = 1 << 20
+"""A look at how much waits holds good for so many seconds, and for so many bytes that are told meanwhile."""
 
 MOST_TELLINGS = 1_000
 """So many callers may wait for their turn."""
@@ -38,6 +39,7 @@ class RouterLine:
     _sender: asyncio.Task[None] | None = None
     _full: bool = False
     _looked: float = 0.0
+    _told_since: int = 0
 
     async def tell(self, events: Sequence[CloudEvent]) -> None:
         """Return when all events are durable. Raises RouterBusy, or RPCError: then some of them may have been told."""
@@ -78,8 +80,9 @@ class RouterLine:
             await self._look_again()
         if self._full:
             raise RouterBusy(_BUSY)
-        groups = list(_together(events)) or [()]
-        for place, together in enumerate(groups, 1):
+        groups = list(_together(events)) or [((), 0)]
+        for place, (together, size) in enumerate(groups, 1):
+            self._told_since += size
             telling = Telling(events=tuple(together), cursor=cursor if place == len(groups) else None)
             await self.client.start_workflow(
                 "RouteEvents",
@@ -93,9 +96,9 @@ class RouterLine:
 
     async def _look_again(self) -> None:
         """Learn how much waits, unless that was looked at just now; where nobody answers, what was seen last holds."""
-        if time.monotonic() - self._looked < LOOK_EVERY:
+        if time.monotonic() - self._looked < LOOK_EVERY and self._told_since < LOOK_AFTER_BYTES:
             return
-        self._looked = time.monotonic()
+        self._looked, self._told_since = time.monotonic(), 0
         router = self.client.get_workflow_handle(router_id(self.task_queue))
         try:
             found = await router.describe(rpc_timeout=_ANSWERED_WITHIN)
@@ -112,15 +115,16 @@ async def tell_router(client: Client, task_queue: str, events: Sequence[CloudEve
     await line.tell(events)
 
 
-def _together(events: Sequence[CloudEvent]) -> Iterator[Sequence[CloudEvent]]:
+def _together(events: Sequence[CloudEvent]) -> Iterator[tuple[Sequence[CloudEvent], int]]:
+    """Give what fits into one value, with its bytes."""
     group: list[CloudEvent] = []
     size = 0
     for event in events:
         length = len(event.model_dump_json().encode())
         if group and size + length > MOST_TOGETHER:
-            yield group
+            yield group, size
             group, size = [], 0
         group.append(event)
         size += length
     if group:
-        yield group
+        yield group, size

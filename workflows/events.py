@@ -27,9 +27,9 @@ LONG_HISTORY_BYTES = 4 << 20
 """From here on the router takes a fresh history as soon as it may, whatever the server suggests."""
 
 FULL_HISTORY = 5_000
-FULL_HISTORY_BYTES = 16 << 20
+FULL_HISTORY_BYTES = 8 << 20
 """From here on nothing more is told to the router until it has taken a fresh history: so much waits for it, or so fast
-do events come, that it finds no moment to take one."""
+do events come, that it finds no moment to take one. The server ends a workflow of 50 MiB or 51,200 events."""
 
 LONGEST_NAME = 256
 _LONGEST_KEY = 480

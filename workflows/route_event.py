@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -37,6 +38,11 @@ with workflow.unsafe.imports_passed_through():
 MOST_MATCHES = 2_000
 """So many pairs of event and route travel in one value; one event may have more."""
 
+MOST_A_TASK = 2
+"""So many handfuls are dealt with in one workflow task."""
+
+BREATH = timedelta(milliseconds=1)
+
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class RouteEvents:
@@ -52,6 +58,7 @@ class RouteEvents:
         self._follower: asyncio.Task[None] | None = None
         self._followed: tuple[str, ...] = ()
         self._trouble: str | None = None
+        self._handfuls = 0
 
     @workflow.run
     async def run(self, state: RouterState) -> None:
@@ -64,8 +71,10 @@ class RouteEvents:
                 await self._go_on_afresh()
             if self._arrived:
                 await self._hear()
+                await self._breathe()
             while due := settled(self._bursts, workflow.now()):
                 await self._hand_over(due)
+                await self._breathe()
 
     @workflow.signal
     def hear(self, telling: Telling) -> None:
@@ -98,6 +107,7 @@ class RouteEvents:
     # Waiting.
 
     async def _wait(self) -> None:
+        self._handfuls = 0
         left = min((burst.due for burst in self._bursts), default=None)
         try:
             await workflow.wait_condition(
@@ -107,6 +117,14 @@ class RouteEvents:
         except TimeoutError:
             return
 
+    async def _breathe(self) -> None:
+        """Let the workflow task end now and then: the server takes one away when a hundred signals came meanwhile."""
+        self._handfuls += 1
+        if self._handfuls % MOST_A_TASK == 0:
+            before = len(self._arrived)
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: len(self._arrived) != before, timeout=BREATH)
+
     # Hearing.
 
     async def _hear(self) -> None:
@@ -114,7 +132,7 @@ class RouteEvents:
         kept = [one for one in told if one.matched or one.event.type not in KEPT_ELSEWHERE]
         answers: list[HeardEvent] = []
         if kept:
-            answers = await self._written(kept, in_bulk=len(told) < len(self._arrived))
+            answers = await self._written(kept)
         for one, answer in zip(kept, answers, strict=True):
             if answer.first:
                 for matched in answer.matched:
@@ -137,23 +155,22 @@ class RouteEvents:
                 return
             yield ToldEvent(event=event, matched=matched, token=f"{chain}/{self._taken + place}")
 
-    async def _written(self, told: list[ToldEvent], *, in_bulk: bool) -> list[HeardEvent]:
-        """Write events into the audit; one that can never be written costs only itself.
+    async def _written(self, told: list[ToldEvent]) -> list[HeardEvent]:
+        """Write events into the audit: at once, or patiently where it is away; one that cannot be written costs itself.
 
-        A local activity is fast, but prolongs the workflow task, which the server takes away when a hundred signals
-        have come meanwhile. So where more waits, and where the audit is away, another activity goes the longer way.
+        A local activity leaves its argument out of the history, which a backlog of events would fill; but each of its
+        retries makes the history longer.
         """
         hear, together = Events.hear_events, tuple(told)
         try:
-            if not in_bulk:
-                return await workflow.execute_local_activity_method(hear, together, **AT_ONCE_OR_LATER)
+            return await workflow.execute_local_activity_method(hear, together, **AT_ONCE_OR_LATER)
         except FailureError:
             workflow.logger.info("events could not be kept at once", exc_info=True)
         try:
             return await workflow.execute_activity_method(hear, together, **RECORD)
         except FailureError as error:
             if len(told) > 1:
-                return [answer for one in told for answer in await self._written([one], in_bulk=True)]
+                return [answer for one in told for answer in await self._written([one])]
             self._trouble = f"{told[0].event.text} could not be kept: {error.__cause__ or error}"
             workflow.logger.exception("an event could not be kept")
             return [HeardEvent(first=False)]
@@ -173,15 +190,13 @@ class RouteEvents:
     # Handing over.
 
     async def _hand_over(self, due: list[Burst]) -> None:
-        in_bulk = len(due) < sum(burst.due <= workflow.now() for burst in self._bursts)
-        await asyncio.gather(*(self._hand_over_one(burst, in_bulk=in_bulk) for burst in due))
+        await asyncio.gather(*(self._hand_over_one(burst) for burst in due))
         self._bursts = tuple(burst for burst in self._bursts if burst not in due)
 
-    async def _hand_over_one(self, burst: Burst, *, in_bulk: bool) -> None:
+    async def _hand_over_one(self, burst: Burst) -> None:
         try:
-            if not in_bulk:
-                await workflow.execute_local_activity_method(Events.hand_over, burst, **AT_ONCE_OR_LATER)
-                return
+            await workflow.execute_local_activity_method(Events.hand_over, burst, **AT_ONCE_OR_LATER)
+            return
         except FailureError:
             workflow.logger.info("a burst could not be handed over at once", exc_info=True)
         try:
