@@ -91,7 +91,7 @@ async def settled(audit: str, wanted: int) -> int:
     log = AuditLog(audit)
     deadline = time.monotonic() + 60
     try:
-        while (kept := len(log.records(event="event.received", limit=10**7))) < wanted:  # noqa: ASYNC110
+        while (kept := len(log.records(event="event.received", limit=10**7))) < wanted:
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.3)

@@ -120,7 +120,8 @@ class RouteEvents:
     async def _breathe(self) -> None:
         """Let the workflow task end now and then: the server takes one away when a hundred signals came meanwhile."""
         self._handfuls += 1
-        if self._handfuls % MOST_A_TASK == 0:
+        goes_on = bool(self._arrived or settled(self._bursts, workflow.now()))
+        if goes_on and self._handfuls % MOST_A_TASK == 0:
             before = len(self._arrived)
             with suppress(TimeoutError):
                 await workflow.wait_condition(lambda: len(self._arrived) != before, timeout=BREATH)

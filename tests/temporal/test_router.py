@@ -65,9 +65,9 @@ def told(settings: Settings, what: str) -> list[Stored]:
 
 async def heard(settings: Settings, client: Client, count: int) -> list[Stored]:
     async with asyncio.timeout(40):
-        while len(found := told(settings, "event.received")) < count:
+        while len(found := told(settings, "event.received")) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-        while (status := await router_status(client, settings.task_queue)).waiting or status.bursts:
+        while (status := await router_status(client, settings.task_queue)).waiting or status.bursts:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return found
 
@@ -134,10 +134,10 @@ async def test_a_router_whose_audit_was_away_goes_on_without_a_long_history(
     """The database's place is taken by a folder for longer than a local activity is tried."""
     audit = Path(settings.audit.get_secret_value().removeprefix("sqlite:///"))
     async with working(settings, client):
-        audit.mkdir(parents=True)
+        audit.mkdir(parents=True)  # noqa: ASYNC240
         await RouterLine(client, settings.task_queue).tell([event(1)])
         await asyncio.sleep(7)
         found = await router(client, settings.task_queue).describe()
         assert found.history_length < 20
-        audit.rmdir()
+        audit.rmdir()  # noqa: ASYNC240
         assert [record.body["id"] for record in await heard(settings, client, 1)] == ["e1"]
