@@ -21,7 +21,7 @@ from workflows.events import CloudEvent
 ACCEPTED = Counter("orchestrator_events_accepted", "Events that were taken and are durable in Temporal")
 REFUSED = Counter("orchestrator_events_refused", "Messages that were refused", ["reason"])
 
-ANSWERS_WITHIN = timedelta(seconds=10)
+ANSWERS_WITHIN = timedelta(seconds=5)
 BODY_WITHIN = timedelta(seconds=30)
 _TRY_AGAIN = "5"
 _log = structlog.get_logger(__name__)
@@ -53,9 +53,11 @@ class EventsDoor:
         except ClientDisconnect:
             return _problem(400, "cut_off", "The message ended before its body did: send it again.")
         except TimeoutError:
-            return _problem(408, "slow", f"The body did not come within {BODY_WITHIN.seconds} s: send it again.")
+            return _problem(
+                408, "slow", f"The body did not come within {BODY_WITHIN.seconds} s: send it again.", cut=True
+            )
         except TooLarge as error:
-            return _problem(413, "oversized", str(error))
+            return _problem(413, "oversized", str(error), cut=True)
         except Unsigned as error:
             return _problem(400 if error.reason == "malformed" else 401, error.reason, str(error))
         except Malformed as error:
@@ -101,8 +103,9 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _problem(status: int, reason: str, text: str, *, retry: bool = False) -> Response:
+def _problem(status: int, reason: str, text: str, *, retry: bool = False, cut: bool = False) -> Response:
+    """Say what is wrong; `cut` ends the connection, so that the rest of a body is not waited for."""
     REFUSED.labels(reason).inc()
     body = {"type": "about:blank", "title": reason.replace("_", " ").capitalize(), "status": status, "detail": text}
-    headers = {"Retry-After": _TRY_AGAIN} if retry else None
+    headers = {**({"Retry-After": _TRY_AGAIN} if retry else {}), **({"Connection": "close"} if cut else {})}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
