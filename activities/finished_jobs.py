@@ -129,7 +129,7 @@ class Look:
             update={
                 "since": since.isoformat(),
                 "jobs": tuple(sorted(number for number, made in known if made >= since)),
-                "open": tuple(self._open.values()),
+                "open": tuple(self._open[number] for number in sorted(self._open)),
             }
         )
 
