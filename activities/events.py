@@ -1,6 +1,5 @@
 """What the router does in the world: keeps each event once, and hands wishes to the desks."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -8,10 +7,10 @@ from temporalio.client import Client
 
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditRecord, Event
+from activities.router_line import RouterLine
 from activities.starting import hand_in
-from workflows.bursts import Burst, HeardEvent, RouterState, ToldEvent
-from workflows.events import MOST_TOGETHER, OURS, RUN_ENDED, CloudEvent, HubCursor, Telling
-from workflows.ids import router_id
+from workflows.bursts import Burst, HeardEvent, ToldEvent
+from workflows.events import OURS, RUN_ENDED, CloudEvent
 from workflows.routes import Matched
 from workflows.run import EndedRun, RunRequest
 from workflows.starts import Cause, wish_for
@@ -25,6 +24,9 @@ class Events:
     audit: Audit
     applied: AppliedPolicies
     task_queue: str
+
+    def __post_init__(self) -> None:
+        self._router = RouterLine(self.client, self.task_queue)
 
     @activity.defn
     async def hear_events(self, told: tuple[ToldEvent, ...]) -> list[HeardEvent]:
@@ -66,33 +68,4 @@ class Events:
         event = CloudEvent(
             id=ended.run, source=OURS, type=RUN_ENDED, data=ended.model_dump(mode="json"), subject=ended.policy
         )
-        await tell_router(self.client, self.task_queue, [event])
-
-
-async def tell_router(
-    client: Client, task_queue: str, events: Sequence[CloudEvent], cursor: HubCursor | None = None
-) -> None:
-    """Tell the router of events, durably: each is heard as soon as a worker works. Raises RPCError."""
-    for together in _together(events) if events else [()]:
-        await client.start_workflow(
-            "RouteEvents",
-            RouterState(),
-            id=router_id(task_queue),
-            task_queue=task_queue,
-            start_signal="hear",
-            start_signal_args=[Telling(events=tuple(together), cursor=cursor)],
-        )
-
-
-def _together(events: Sequence[CloudEvent]) -> Iterator[Sequence[CloudEvent]]:
-    group: list[CloudEvent] = []
-    size = 0
-    for event in events:
-        length = len(event.model_dump_json())
-        if group and size + length > MOST_TOGETHER:
-            yield group
-            group, size = [], 0
-        group.append(event)
-        size += length
-    if group:
-        yield group
+        await self._router.tell([event])

@@ -21,8 +21,7 @@ def event_records(log: AuditLog, *, limit: int, unmatched: bool = False, kind: s
         for one in reversed(log.records(event=Event.EVENT_RECEIVED, newest=True, limit=_LOOKED_AT))
         if (kind is None or one.body["type"] == kind) and not (unmatched and one.body["matched"])
     ][:limit]
-    starts = _starts(log)
-    return [_shown(one, starts) for one in found]
+    return _shown(log, found)
 
 
 def find_event(log: AuditLog, name: str) -> list[Any]:
@@ -30,33 +29,45 @@ def find_event(log: AuditLog, name: str) -> list[Any]:
     if not log.is_there():
         return []
     records = log.records(event=Event.EVENT_RECEIVED, newest=True, limit=_LOOKED_AT)
-    starts = _starts(log)
-    return [
-        _shown(one, starts) for one in records if name in (one.body["id"], f"{one.body['source']}/{one.body['id']}")
-    ]
+    found = [one for one in records if name in (one.body["id"], f"{one.body['source']}/{one.body['id']}")]
+    if not found and "/" in name:  # An old one is found by its whole name.
+        source, _, identity = name.rpartition("/")
+        old = log.get(CloudEvent(id=identity, source=source, type="").key)
+        found = [] if old is None else [old]
+    return _shown(log, found)
 
 
-def replayed(shown: dict[str, Any]) -> CloudEvent:
-    """Make a new event that says what an old one said, and names it."""
+def replayed(shown: dict[str, Any], *, actor: str, reason: str) -> CloudEvent:
+    """Make a new event that says what an old one said, names it, and tells who wanted that and why."""
     event = CloudEvent.model_validate(shown)
-    attributes = {**event.attributes, "replayof": event.id}
+    attributes = {**event.attributes, "replayof": event.id, "replayedby": actor, "replayreason": reason}
     return event.model_copy(update={"id": f"replay-{uuid4().hex[:12]}", "attributes": attributes})
 
 
-def _starts(log: AuditLog) -> Sequence[Stored]:
-    """Give the last word about each start."""
-    events = (Event.START_SKIPPED, Event.START_QUEUED, Event.START_BEGUN)
-    return [one for event in events for one in log.records(event=event, newest=True, limit=_LOOKED_AT)]
+def _shown(log: AuditLog, records: Sequence[Stored]) -> list[dict[str, Any]]:
+    starts = _starts(log)
+    return [
+        {
+            "at": one.at,
+            **{word: value for word, value in one.body.items() if word != "token"},
+            "starts": list(starts.get(one.key, {}).values()),
+        }
+        for one in records
+    ]
 
 
-def _shown(record: Stored, starts: Sequence[Stored]) -> dict[str, Any]:
-    latest: dict[str, dict[str, Any]] = {}
-    for one in sorted(starts, key=lambda start: start.seq):
+def _starts(log: AuditLog) -> dict[str, dict[str, dict[str, Any]]]:
+    """Give the last word about each start, by the event that it is named after."""
+    words = (Event.START_SKIPPED, Event.START_QUEUED, Event.START_BEGUN)
+    records = [one for word in words for one in log.records(event=word, newest=True, limit=_LOOKED_AT)]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in sorted(records, key=lambda start: start.seq):
+        # start / policy / site / trigger / the event's key / what became of it
         start, _, state = one.key.rpartition("/")
-        if start.endswith(f"/{record.key}"):
-            latest[start] = {"policy": one.body["policy"], "site": one.body["site"], "state": state, **_how(one)}
-    body = {word: value for word, value in record.body.items() if word != "token"}
-    return {"at": record.at, **body, "starts": list(latest.values())}
+        event = start.removeprefix(f"start/{one.body['policy']}/{one.body['site']}/").partition("/")[2]
+        told = {"policy": one.body["policy"], "site": one.body["site"], "state": state, **_how(one)}
+        found.setdefault(event, {})[start] = told
+    return found
 
 
 def _how(start: Stored) -> dict[str, Any]:

@@ -1,10 +1,17 @@
 """A burst: equal events that start one run together, and what the router remembers of it until it begins."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from workflows.events import CloudEvent, HubCursor
+from workflows.events import MOST_TOGETHER, CloudEvent, HubCursor
 from workflows.payload import Payload
-from workflows.routes import Matched, PolicyRoutes, Route
+from workflows.routes import Matched, PolicyRoutes, Route, sites_for
+
+MOST_AT_ONCE = 100
+"""So many events are heard with one commit of the audit."""
+
+MOST_BEGUN = 20
+"""So many bursts are handed over together."""
 
 
 class Burst(Payload):
@@ -47,12 +54,13 @@ class HeardEvent(Payload):
 
 
 class RouterState(Payload):
-    """What a router hands to itself when it goes on with a fresh history."""
+    """What a router hands to itself when it goes on with a fresh history; `taken` counts the events it has heard."""
 
     tables: tuple[PolicyRoutes, ...] = ()
     bursts: tuple[Burst, ...] = ()
     arrived: tuple[CloudEvent, ...] = ()
     cursor: HubCursor = HubCursor()
+    taken: int = 0
 
 
 class RouterStatus(Payload):
@@ -62,3 +70,53 @@ class RouterStatus(Payload):
     bursts: tuple[Burst, ...] = ()
     waiting: int = 0
     trouble: str | None = None
+
+
+def joined(
+    bursts: Sequence[Burst], table: PolicyRoutes, route: Route, event: CloudEvent, now: datetime
+) -> tuple[Burst, ...]:
+    """Add an event to the burst that its route has open at the same sites, else let it begin one.
+
+    The first event sets the end: a stream that never stops starts a run every `settle`, and never none. What comes
+    late, before the run was handed over, belongs to it still. Without `settle` each event is a burst of its own.
+    """
+    sites = sites_for(table, route, event)
+    if route.settle:
+        for place, one in enumerate(bursts):
+            if (one.policy, one.route, one.sites) == (table.policy, route, sites):
+                return (*bursts[:place], one.model_copy(update={"count": one.count + 1}), *bursts[place + 1 :])
+    begun = Burst(
+        policy=table.policy,
+        version=table.version,
+        digest=table.digest,
+        sites=sites,
+        route=route,
+        first=event.key,
+        first_text=event.text,
+        count=1,
+        due=now + route.settle,
+    )
+    return (*bursts, begun)
+
+
+def settled(bursts: Sequence[Burst], now: datetime) -> list[Burst]:
+    """Give some bursts whose time has come, those first that are due first."""
+    return sorted((one for one in bursts if one.due <= now), key=lambda one: one.due)[:MOST_BEGUN]
+
+
+def handful(arrived: Sequence[CloudEvent]) -> int:
+    """Tell how many of the first events are heard together: so many, and so many bytes, but one at least."""
+    return max(1, _fit(arrived[:MOST_AT_ONCE], MOST_TOGETHER))
+
+
+def may_travel(arrived: Sequence[CloudEvent]) -> bool:
+    """Tell whether events that are not heard yet fit into the value that a router hands to itself."""
+    return len(arrived) <= MOST_AT_ONCE and _fit(arrived, MOST_TOGETHER) == len(arrived)
+
+
+def _fit(events: Sequence[CloudEvent], room: int) -> int:
+    for count, event in enumerate(events):
+        room -= len(event.model_dump_json().encode())
+        if room < 0:
+            return count
+    return len(events)

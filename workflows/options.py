@@ -22,6 +22,7 @@ class ActivityOptions(TypedDict, total=False):
 class LocalOptions(TypedDict, total=False):
     """What is spread at the call of a local activity."""
 
+    schedule_to_close_timeout: timedelta
     start_to_close_timeout: timedelta
     retry_policy: RetryPolicy
 
@@ -80,6 +81,9 @@ CANCEL_JOBS: ActivityOptions = {
 
 AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
 """A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
+
+AT_ONCE_OR_LATER: LocalOptions = {**AT_ONCE, "schedule_to_close_timeout": timedelta(seconds=5)}
+"""The same, given up soon: retries of a local activity make the history longer, those of another do not."""
 
 CANCEL_RUN: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -11,13 +12,36 @@ from temporalio.exceptions import ActivityError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.events import Events
     from activities.hub_events import Follow, HubEvents
-    from workflows.bursts import Burst, HeardEvent, RouterState, RouterStatus, ToldEvent
-    from workflows.events import HUB_ALERT, HUB_JOB, KEPT_ELSEWHERE, CloudEvent, Telling
-    from workflows.options import AT_ONCE, FOLLOW
-    from workflows.routes import Matched, PolicyRoutes, sites_for, wants
+    from workflows.bursts import (
+        Burst,
+        HeardEvent,
+        RouterState,
+        RouterStatus,
+        ToldEvent,
+        handful,
+        joined,
+        may_travel,
+        settled,
+    )
+    from workflows.events import (
+        HUB_ALERT,
+        HUB_JOB,
+        KEPT_ELSEWHERE,
+        LONG_HISTORY,
+        LONG_HISTORY_BYTES,
+        CloudEvent,
+        Telling,
+    )
+    from workflows.options import AT_ONCE_OR_LATER, FOLLOW, RECORD
+    from workflows.routes import Matched, PolicyRoutes, wants
 
-MOST_AT_ONCE = 100
-"""So many events are heard with one commit of the audit."""
+MOST_MATCHES = 2_000
+"""So many pairs of event and route travel in one value; one event may have more."""
+
+MOST_A_TASK = 2
+"""So many handfuls are dealt with in one workflow task."""
+
+BREATH = timedelta(milliseconds=1)
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -27,30 +51,37 @@ class RouteEvents:
     @workflow.init
     def __init__(self, state: RouterState) -> None:
         self._tables = {table.policy: table for table in state.tables}
-        self._bursts = list(state.bursts)
+        self._bursts = state.bursts
         self._arrived = list(state.arrived)
+        self._taken = state.taken
         self._cursor = state.cursor
         self._follower: asyncio.Task[None] | None = None
         self._followed: tuple[str, ...] = ()
         self._trouble: str | None = None
+        self._handfuls = 0
 
     @workflow.run
     async def run(self, state: RouterState) -> None:
-        """Hear, let settle, hand over; go on with a fresh history when this one has become long."""
+        """Hear a handful, hand over what has settled; between two handfuls take a fresh history when this is long."""
         while True:
             self._follow_the_hub()
-            await self._wait()
-            if workflow.info().is_continue_as_new_suggested():
+            if not self._arrived:
+                await self._wait()
+            if self._is_long() and may_travel(self._arrived):
                 await self._go_on_afresh()
-            while self._arrived:
-                await self._hear(self._arrived[:MOST_AT_ONCE])
-            await self._begin_what_has_settled()
+            if self._arrived:
+                await self._hear()
+                await self._breathe()
+            while due := settled(self._bursts, workflow.now()):
+                await self._hand_over(due)
+                await self._breathe()
 
     @workflow.signal
     def hear(self, telling: Telling) -> None:
         """Hear of some events."""
         self._arrived += telling.events
-        self._cursor = telling.cursor or self._cursor
+        if telling.cursor is not None:  # Of a follower that was told to stop, its jobs do not count any more.
+            self._cursor = telling.cursor if HUB_JOB in self._followed else telling.cursor.without_jobs()
 
     @workflow.update
     async def put_routes(self, table: PolicyRoutes) -> None:
@@ -61,14 +92,14 @@ class RouteEvents:
     async def remove_routes(self, policy: str) -> None:
         """Forget the routes of a policy, and what settles for it."""
         self._tables.pop(policy, None)
-        self._bursts = [burst for burst in self._bursts if burst.policy != policy]
+        self._bursts = tuple(burst for burst in self._bursts if burst.policy != policy)
 
     @workflow.query
     def status(self) -> RouterStatus:
         """Tell the routes and what settles."""
         return RouterStatus(
             tables=tuple(self._tables.values()),
-            bursts=tuple(self._bursts),
+            bursts=self._bursts,
             waiting=len(self._arrived),
             trouble=self._trouble,
         )
@@ -76,6 +107,7 @@ class RouteEvents:
     # Waiting.
 
     async def _wait(self) -> None:
+        self._handfuls = 0
         left = min((burst.due for burst in self._bursts), default=None)
         try:
             await workflow.wait_condition(
@@ -85,26 +117,58 @@ class RouteEvents:
         except TimeoutError:
             return
 
+    async def _breathe(self) -> None:
+        """Let the workflow task end now and then: the server takes one away when a hundred signals came meanwhile."""
+        self._handfuls += 1
+        goes_on = bool(self._arrived or settled(self._bursts, workflow.now()))
+        if goes_on and self._handfuls % MOST_A_TASK == 0:
+            before = len(self._arrived)
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: len(self._arrived) != before, timeout=BREATH)
+
     # Hearing.
 
-    async def _hear(self, events: list[CloudEvent]) -> None:
-        told = [
-            ToldEvent(event=event, matched=tuple(self._matched(event)), token=str(workflow.uuid4())) for event in events
-        ]
-        told = [one for one in told if one.matched or one.event.type not in KEPT_ELSEWHERE]
+    async def _hear(self) -> None:
+        told = list(self._first_ones())
+        kept = [one for one in told if one.matched or one.event.type not in KEPT_ELSEWHERE]
         answers: list[HeardEvent] = []
-        if told:
-            answers = await self._written(told)
-        for one, answer in zip(told, answers, strict=True):
+        if kept:
+            answers = await self._written(kept)
+        for one, answer in zip(kept, answers, strict=True):
             if answer.first:
                 for matched in answer.matched:
                     self._settle(one.event, matched)
-        del self._arrived[: len(events)]
+        del self._arrived[: len(told)]
+        self._taken += len(told)
+
+    def _first_ones(self) -> Iterator[ToldEvent]:
+        """Give a handful of what has arrived.
+
+        An event's token is its place among all that this router ever heard: the same when a task is done again, also in
+        the history after this one, so that its record is known for its own.
+        """
+        chain = workflow.info().first_execution_run_id
+        matches = 0
+        for place, event in enumerate(self._arrived[: handful(self._arrived)]):
+            matched = tuple(self._matched(event))
+            matches += len(matched)
+            if place and matches > MOST_MATCHES:
+                return
+            yield ToldEvent(event=event, matched=matched, token=f"{chain}/{self._taken + place}")
 
     async def _written(self, told: list[ToldEvent]) -> list[HeardEvent]:
-        """Write events into the audit; one that can never be written costs only itself."""
+        """Write events into the audit: at once, or patiently where it is away; one that cannot be written costs itself.
+
+        A local activity leaves its argument out of the history, which a backlog of events would fill; but each of its
+        retries makes the history longer.
+        """
+        hear, together = Events.hear_events, tuple(told)
         try:
-            return await workflow.execute_local_activity_method(Events.hear_events, tuple(told), **AT_ONCE)
+            return await workflow.execute_local_activity_method(hear, together, **AT_ONCE_OR_LATER)
+        except FailureError:
+            workflow.logger.info("events could not be kept at once", exc_info=True)
+        try:
+            return await workflow.execute_activity_method(hear, together, **RECORD)
         except FailureError as error:
             if len(told) > 1:
                 return [answer for one in told for answer in await self._written([one])]
@@ -121,37 +185,23 @@ class RouteEvents:
     def _settle(self, event: CloudEvent, matched: Matched) -> None:
         table = self._tables.get(matched.policy)
         route = next((one for one in table.routes if one.trigger == matched.trigger), None) if table else None
-        if table is None or route is None:  # It was removed meanwhile.
-            return
-        sites = sites_for(table, route, event)
-        for place, burst in enumerate(self._bursts):
-            if (burst.policy, burst.route, burst.sites) == (table.policy, route, sites) and route.settle:
-                self._bursts[place] = burst.model_copy(update={"count": burst.count + 1})
-                return
-        self._bursts.append(
-            Burst(
-                policy=table.policy,
-                version=table.version,
-                digest=table.digest,
-                sites=sites,
-                route=route,
-                first=event.key,
-                first_text=event.text,
-                count=1,
-                due=workflow.now() + route.settle,
-            )
-        )
+        if table is not None and route is not None:  # It was not removed meanwhile.
+            self._bursts = joined(self._bursts, table, route, event, workflow.now())
 
     # Handing over.
 
-    async def _begin_what_has_settled(self) -> None:
-        due = [burst for burst in self._bursts if burst.due <= workflow.now()]
-        await asyncio.gather(*(self._hand_over(burst) for burst in due))
-        self._bursts = [burst for burst in self._bursts if burst not in due]
+    async def _hand_over(self, due: list[Burst]) -> None:
+        await asyncio.gather(*(self._hand_over_one(burst) for burst in due))
+        self._bursts = tuple(burst for burst in self._bursts if burst not in due)
 
-    async def _hand_over(self, burst: Burst) -> None:
+    async def _hand_over_one(self, burst: Burst) -> None:
         try:
-            await workflow.execute_local_activity_method(Events.hand_over, burst, **AT_ONCE)
+            await workflow.execute_local_activity_method(Events.hand_over, burst, **AT_ONCE_OR_LATER)
+            return
+        except FailureError:
+            workflow.logger.info("a burst could not be handed over at once", exc_info=True)
+        try:
+            await workflow.execute_activity_method(Events.hand_over, burst, **RECORD)
         except FailureError as error:
             # Only what no further try can mend ends here; the events stay listed, and can be replayed.
             self._trouble = f"{burst.policy} could not be started for {burst.first_text}: {error.__cause__ or error}"
@@ -170,6 +220,10 @@ class RouteEvents:
         if self._follower is not None:
             self._follower.cancel()
         self._followed = wanted
+        if HUB_JOB not in wanted:
+            self._cursor = self._cursor.without_jobs()
+        elif self._cursor.began is None:
+            self._cursor = self._cursor.model_copy(update={"began": workflow.now().isoformat()})
         self._follower = (
             asyncio.create_task(self._follow(Follow(types=wanted, cursor=self._cursor))) if wanted else None
         )
@@ -184,13 +238,22 @@ class RouteEvents:
 
     # A fresh history.
 
+    def _is_long(self) -> bool:
+        now = workflow.info()
+        return (
+            now.is_continue_as_new_suggested()
+            or now.get_current_history_length() >= LONG_HISTORY
+            or now.get_current_history_size() >= LONG_HISTORY_BYTES
+        )
+
     async def _go_on_afresh(self) -> None:
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(
             RouterState(
                 tables=tuple(self._tables.values()),
-                bursts=tuple(self._bursts),
+                bursts=self._bursts,
                 arrived=tuple(self._arrived),
                 cursor=self._cursor,
+                taken=self._taken,
             )
         )

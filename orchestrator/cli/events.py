@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption
+from orchestrator.cli.arguments import JsonOption, ReasonOption
 from orchestrator.cli.endings import Ending, Refusal
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+REPLAYED = ("replayof", "replayedby", "replayreason")
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event's id, or SOURCE/ID.")]
 
 
@@ -54,16 +55,24 @@ def show_event(event: IdArgument, as_json: JsonOption = False) -> None:
         return
     facts = {"Event": one["id"], "Source": one["source"], "Type": one["type"], "Received": one["at"]}
     facts |= {word.capitalize(): str(one[word]) for word in ("subject", "time") if one[word] is not None}
+    facts |= {word: str(value) for word, value in one["attributes"].items() if word not in REPLAYED}
+    if "replayof" in one["attributes"]:
+        facts["Replay of"] = "{replayof}, by {replayedby}: {replayreason}".format_map(
+            {**dict.fromkeys(REPLAYED, "?"), **one["attributes"]}
+        )
     facts |= {"Data": json.dumps(one["data"], ensure_ascii=False), "Started": _started(one)}
     show.facts(facts)
 
 
 @app.command()
-def replay(event: IdArgument, as_json: JsonOption = False) -> None:
-    """Act on an event again: it is told under a new id that names the old one."""
+def replay(event: IdArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Act on an event again: it is told under a new id, with the old one, who wants it and why."""
     from orchestrator.event_records import replayed
+    from workflows.events import LONGEST_NAME
 
-    again = replayed(_one(event))
+    if not reason.strip():
+        raise Refusal("say why, for whoever reads the audit: --reason '...'")
+    again = replayed(_one(event), actor=show.actor(), reason=reason.strip()[:LONGEST_NAME])
     _tell(again)
     _said(again, as_json)
 
@@ -83,10 +92,17 @@ def send(
     from uuid import uuid4
 
     from orchestrator.web.cloud_events import STRUCTURED, Malformed, TooLarge, read
+    from workflows.events import LARGEST_EVENT
 
-    told = {"specversion": "1.0", "id": identity or str(uuid4()), "source": source, "type": kind}
-    body = json.dumps({**told, "data": json.loads(data)}).encode()
     try:
+        said = json.loads(data)
+    except ValueError as error:
+        raise Refusal(f"--data is no JSON: {error}. Text needs its own quotes: --data '\"text\"'") from None
+    told = {"specversion": "1.0", "id": identity or str(uuid4()), "source": source, "type": kind}
+    body = json.dumps({**told, "data": said}).encode()
+    try:
+        if len(body) > LARGEST_EVENT:
+            raise TooLarge(f"An event has at most {LARGEST_EVENT} bytes.")
         event = read({"content-type": STRUCTURED}, body, "")[0]
     except (Malformed, TooLarge) as error:
         raise Refusal(str(error)) from None
@@ -117,10 +133,13 @@ def _post(url: str, body: bytes) -> None:
 
 
 def _tell(event: "CloudEvent") -> None:
-    from activities.events import tell_router
+    from activities.router_line import RouterBusy, tell_router
     from orchestrator.cli.engine import with_engine
 
-    with_engine(lambda engine: tell_router(engine.client, engine.settings.task_queue, [event]))
+    try:
+        with_engine(lambda engine: tell_router(engine.client, engine.settings.task_queue, [event]))
+    except RouterBusy as error:
+        raise Refusal(str(error), Ending.UNREACHABLE) from None
 
 
 def _said(event: "CloudEvent", as_json: bool) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
+from activities.ledger.records import BadRecord, canonical
 from workflows.events import LARGEST_EVENT, LONGEST_NAME, OURS, WEBHOOK, CloudEvent
 
 STRUCTURED = "application/cloudevents+json"
@@ -19,6 +20,7 @@ _KNOWN = ("id", "source", "type", "subject", "time", "specversion", "data", "dat
 _NAME = re.compile(r"[a-z0-9]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DEEPEST = 32
+_TOO_DEEP = f"The body is nested more than {_DEEPEST} levels deep."
 
 
 class Malformed(Exception):
@@ -43,13 +45,7 @@ def read(headers: Mapping[str, str], body: bytes, message: str) -> list[CloudEve
     """Read the events of a message, whose headers have lower-case names; raises Malformed or TooLarge."""
     kind = content_type(headers)
     if kind == BATCH:
-        found = _json(body)
-        if not isinstance(found, list):
-            raise Malformed("A batch is a JSON array of events.")
-        for one in found:
-            if len(json.dumps(one, ensure_ascii=False).encode("utf-8", "surrogatepass")) > LARGEST_EVENT:
-                raise TooLarge(f"An event of the batch has more than {LARGEST_EVENT} bytes.")
-        return [_event(one) for one in found]
+        return _batch(_json(body))
     if kind == STRUCTURED:
         return [_event(_json(body))]
     given = {name.removeprefix("ce-"): unquote(value) for name, value in headers.items() if name.startswith("ce-")}
@@ -59,6 +55,22 @@ def read(headers: Mapping[str, str], body: bytes, message: str) -> list[CloudEve
     if kind != "application/json":
         raise Malformed(f"Send {STRUCTURED}, {BATCH}, ce- headers, or a signed application/json webhook.")
     return [_event({"specversion": "1.0", "id": message, "source": WEBHOOK, "type": WEBHOOK, "data": data})]
+
+
+def _batch(found: Any) -> list[CloudEvent]:
+    """Read all events, or none."""
+    if not isinstance(found, list):
+        raise Malformed("A batch is a JSON array of events.")
+    events = []
+    for number, one in enumerate(found, 1):
+        which = f"None of the {len(found)} events was taken. Number {number}:"
+        if len(json.dumps(one, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_EVENT:
+            raise TooLarge(f"{which} An event has at most {LARGEST_EVENT} bytes.")
+        try:
+            events.append(_event(one))
+        except Malformed as error:
+            raise Malformed(f"{which} {error}") from None
+    return events
 
 
 def _event(found: Any) -> CloudEvent:
@@ -80,7 +92,7 @@ def _event(found: Any) -> CloudEvent:
     for name, value in more.items():
         if not _NAME.fullmatch(name) or isinstance(value, dict | list | float):
             raise Malformed(f"{name[:80]!r} is no attribute: a-z and 0-9, with text, a whole number or true or false.")
-    return CloudEvent(
+    event = CloudEvent(
         id=found["id"],
         source=found["source"],
         type=found["type"],
@@ -89,6 +101,11 @@ def _event(found: Any) -> CloudEvent:
         attributes=more,
         data=_decoded(found["data_base64"]) if "data_base64" in found else found.get("data"),
     )
+    try:
+        canonical(event.model_dump(mode="json"))
+    except BadRecord as error:
+        raise Malformed(f"The event cannot be kept: {error}.") from None
+    return event
 
 
 def _line(found: dict[str, Any], name: str, *, needed: bool) -> None:
@@ -132,15 +149,19 @@ def _json(body: bytes) -> Any:
         found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except Malformed:
         raise
-    except (ValueError, RecursionError):
-        raise Malformed("The body is no JSON in UTF-8.") from None
+    except UnicodeDecodeError:
+        raise Malformed("The body is not in UTF-8.") from None
+    except RecursionError:
+        raise Malformed(_TOO_DEEP) from None
+    except ValueError as error:
+        raise Malformed(f"The body is no JSON: {error}.") from None
     _check_values(found, 0)
     return found
 
 
 def _check_values(value: Any, depth: int) -> None:
     if depth > _DEEPEST:
-        raise Malformed(f"The body is nested more than {_DEEPEST} levels deep.")
+        raise Malformed(_TOO_DEEP)
     if isinstance(value, str):
         try:
             value.encode()

@@ -57,7 +57,9 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: 
     expected = [sign(key, message, int(stamp), body).encode() for key in keys]
     one_is = [hmac.compare_digest(right, one.encode()) for right in expected for one in given.split()]
     if not any(one_is):
-        raise Unsigned("wrong_signature", "None of the signatures was made with a secret of ours over this message.")
+        raise Unsigned(
+            "wrong_signature", "None of the signatures was made with a secret of ours over this id, time and body."
+        )
     if abs(now - int(stamp)) > TOLERANCE:
         raise Unsigned("stale", f"The message was signed more than {TOLERANCE} s ago, or in the future: sign it anew.")
     return message

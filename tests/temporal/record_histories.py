@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from temporalio.client import Client
 
-from activities.events import tell_router
+from activities.router_line import tell_router
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
 from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, start_run
