@@ -1,6 +1,7 @@
 """Received events as the audit tells of them: what each said, which routes wanted it, and the runs it started."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -44,30 +45,71 @@ def replayed(shown: dict[str, Any], *, actor: str, reason: str) -> CloudEvent:
     return event.model_copy(update={"id": f"replay-{uuid4().hex[:12]}", "attributes": attributes})
 
 
+@dataclass
+class _Begun:
+    """A start as the audit tells of it: the event that it is named after, when it was wished for, what became of it."""
+
+    event: str
+    policy: str
+    site: str
+    trigger: int
+    wished: int
+    told: dict[str, Any] = field(default_factory=dict)
+
+
 def _shown(log: AuditLog, records: Sequence[Stored]) -> list[dict[str, Any]]:
+    received = {one.key: one for one in log.records(event=Event.EVENT_RECEIVED, newest=True, limit=_LOOKED_AT)}
     starts = _starts(log)
     return [
         {
             "at": one.at,
             **{word: value for word, value in one.body.items() if word != "token"},
-            "starts": list(starts.get(one.key, {}).values()),
+            "starts": [_told(start, one, received) for start in _starts_of(one, starts, received)],
         }
         for one in records
     ]
 
 
-def _starts(log: AuditLog) -> dict[str, dict[str, dict[str, Any]]]:
-    """Give the last word about each start, by the event that it is named after."""
+def _starts_of(record: Stored, starts: Sequence[_Begun], received: Mapping[str, Stored]) -> Iterator[_Begun]:
+    """Give the starts that an event is part of.
+
+    The bursts of one trigger and site follow each other, so an event belongs to the one whose first event is the last
+    before it; unless that one was wished for before the event came, and the event's own burst still settles.
+    """
+    wants = {(one["policy"], one["trigger"]) for one in record.body["matched"]}
+    latest: dict[tuple[str, int, str], tuple[int, _Begun]] = {}
+    for start in starts:
+        first = received.get(start.event)
+        if (start.policy, start.trigger) in wants and first is not None and first.seq <= record.seq < start.wished:
+            place = (start.policy, start.trigger, start.site)
+            if place not in latest or latest[place][0] < first.seq:
+                latest[place] = (first.seq, start)
+    return (start for _, start in latest.values())
+
+
+def _told(start: _Begun, record: Stored, received: Mapping[str, Stored]) -> dict[str, Any]:
+    """Tell what became of a start, and with which event's burst, when that is another one."""
+    other = {} if start.event == record.key else {"with": received[start.event].body["id"]}
+    return {"policy": start.policy, "site": start.site, **start.told, **other}
+
+
+def _starts(log: AuditLog) -> list[_Begun]:
+    """Give every start for an event, with the last word about it."""
+    found: dict[str, _Begun] = {}
+    for one in log.records(event=Event.START_WISHED, newest=True, limit=_LOOKED_AT):
+        # start / policy / site / kind-trigger / the event's key
+        policy, site = one.body["policy"], one.body["site"]
+        trigger, _, event = one.key.removeprefix(f"start/{policy}/{site}/").partition("/")
+        number = trigger.rpartition("-")[2]
+        if one.body["kind"] in ("event", "after") and number.isdecimal():
+            found[one.key] = _Begun(event, policy, site, int(number), one.seq, {"state": "wished"})
     words = (Event.START_SKIPPED, Event.START_QUEUED, Event.START_BEGUN)
     records = [one for word in words for one in log.records(event=word, newest=True, limit=_LOOKED_AT)]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for one in sorted(records, key=lambda start: start.seq):
-        # start / policy / site / trigger / the event's key / what became of it
+    for one in sorted(records, key=lambda record: record.seq):
         start, _, state = one.key.rpartition("/")
-        event = start.removeprefix(f"start/{one.body['policy']}/{one.body['site']}/").partition("/")[2]
-        told = {"policy": one.body["policy"], "site": one.body["site"], "state": state, **_how(one)}
-        found.setdefault(event, {})[start] = told
-    return found
+        if start in found:
+            found[start].told = {"state": state, **_how(one)}
+    return list(found.values())
 
 
 def _how(start: Stored) -> dict[str, Any]:

@@ -173,8 +173,12 @@ def _asked(ask: Any) -> Any:
 
 def _started(one: dict[str, Any]) -> str:
     if one["starts"]:
-        return ", ".join(
-            each.get("run") or f"{each['policy']} {each['state']}: {each['why']}" for each in one["starts"]
-        )
+        return ", ".join(_start(each) for each in one["starts"])
     wanted = sorted({each["policy"] for each in one["matched"]})
-    return f"part of a burst for {', '.join(wanted)}" if wanted else "nothing: no policy wants it"
+    return f"settles for {', '.join(wanted)}" if wanted else "nothing: no policy wants it"
+
+
+def _start(each: dict[str, Any]) -> str:
+    with_whom = f" (with {each['with']})" if "with" in each else ""
+    what = each.get("run") or f"{each['policy']} {each['state']}" + (f": {each['why']}" if each.get("why") else "")
+    return what + with_whom

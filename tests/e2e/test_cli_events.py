@@ -46,6 +46,8 @@ def test_an_event_that_nobody_wanted_starts_a_policy_when_it_is_replayed_after_o
     assert "e1, by " in screen and ": the policy is there now" in screen
     assert shown("e1")["starts"] == [], "the old event started nothing"
     assert machine.run("events", "list", "--unmatched").stdout.count("disk.full") == 1
+    [part] = shown(again["id"])["starts"]
+    assert "with" not in part
     listed = machine.run("events", "list").stdout
     assert start["run"] in listed and "no policy wants it" in listed
 
