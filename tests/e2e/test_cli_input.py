@@ -122,3 +122,12 @@ def test_a_hub_that_does_not_answer_ends_with_3(machine: Machine) -> None:
     ended = machine.run("plan", "archive", ORCHESTRATOR_HUB_URL="http://127.0.0.1:9/api", ORCHESTRATOR_HUB_KEY="k")
     assert ended.returncode == 3, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_is_typed_comes_back_escaped(machine: Machine) -> None:
+    machine.policy()
+    for command in (["x\x1b[31m\u202e"], ["plan", "x\x1b[31m\u202e"], ["check", "x\x1b[31m\u202e.yaml"]):
+        ended = machine.run(*command)
+        assert ended.returncode == 2
+        assert "x\\x1b[31m\\u202e" in ended.stdout + ended.stderr, command
+        assert not {"\x1b", "\u202e"} & {*ended.stdout, *ended.stderr}
