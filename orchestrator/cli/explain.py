@@ -79,8 +79,10 @@ def explain(
 async def _ask(settings: "Settings", policy: "Policy", path: str) -> "FileRecord | None":
     from activities.hub.files import stat
     from orchestrator.hub import open_hub
+    from orchestrator.hub_doubts import expect_site
 
     async with open_hub(settings) as hub:
+        await expect_site(hub, policy.one_site)
         return await stat(hub, policy.one_site, path)
 
 

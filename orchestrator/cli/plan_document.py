@@ -46,6 +46,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "refused_by": found.standing.refused_by,
         "approval": _approval(found),
         "enabled": found.standing.enabled,
+        "doubts": list(found.doubts),
         "not_run_by_this_version": list(found.standing.unready),
         "diff": _difference(found),
         "out": None if out is None else str(out),

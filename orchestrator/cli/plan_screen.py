@@ -238,6 +238,8 @@ def _print_warnings(found: "Preview") -> None:
         show.say(f"\n{show.counted(inventory.problems, 'problem')} while reading the namespace, for example:")
         for example in inventory.examples:
             show.say(f"  {printable(example)}", style="yellow")
+    for doubt in found.doubts:
+        show.say(f"\nLook: {doubt}.", style="red")
     if stands.unready:
         words = ", ".join(stands.unready)
         show.say(f"\nThis version reads {words}, but does not run it yet: a run would be refused.", style="red")

@@ -198,3 +198,32 @@ def test_an_interrupted_plan_leaves_nothing_behind(machine: Machine) -> None:
     assert not spill.is_dir() or not [one for one in spill.iterdir() if one.name.startswith("work-")]
     kept = machine.state / "store" / "inventories"
     assert all((one / "inventory.json").is_file() for one in kept.iterdir()) if kept.is_dir() else True
+
+
+def test_what_the_hub_does_not_know_is_said_of_a_list_and_of_a_hub_workflow(machine: Machine) -> None:
+    machine.fill(1)
+    (machine.folder / "list.txt").write_text("/mmfs1/projects/f0000.mov\n/mmfs1/projects/gone.mov\n/mmfs1/projects\n")
+    text = OLD_AND_BIG[: OLD_AND_BIG.index("  rules")].replace("{{space: projects}}", "{{manifest: list.txt}}")
+    write(machine, "listed", text=text + "run: {{workflow: migrat, queue: defalt}}\n")
+    plan = machine.json("plan", "listed")
+    assert plan["doubts"] == [
+        "the Hub has no workflow migrat: did you mean `migrate`?",
+        "site london has no queue defalt: did you mean `default`?",
+        "2 of the 3 listed paths are not known to the Hub as files, such as /mmfs1/projects, /mmfs1/projects/gone.mov: "
+        "a run counts them as failed (no_such_file)",
+    ]
+    assert "Look: the Hub has no workflow migrat: did you mean `migrate`?" in machine.run("plan", "listed").stdout
+
+
+def test_a_plan_that_the_hub_has_nothing_against_warns_of_nothing(machine: Machine) -> None:
+    machine.fill(1)
+    write(machine, "archive")
+    assert machine.json("plan", "archive")["doubts"] == []
+
+
+def test_a_site_that_the_hub_does_not_have_is_named_with_the_nearest(machine: Machine) -> None:
+    write(machine, "elsewhere", text=OLD_AND_BIG.replace("site: london", "site: londn"))
+    for command in (["plan", "elsewhere"], ["explain", "elsewhere", "/mmfs1/projects/a"]):
+        ended = machine.run(*command)
+        assert ended.returncode == 2
+        assert ended.stderr.splitlines()[-1] == "the Hub has no site londn: did you mean `london`?"

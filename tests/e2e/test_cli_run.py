@@ -157,3 +157,17 @@ def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) 
     nonsense = machine.run("runs", "files", report["run_id"], "--reason", "nonsense")
     assert nonsense.returncode == 2
     assert "--reason nonsense: expected one of aborted, already_done" in nonsense.stderr
+
+
+def test_a_listed_path_that_the_hub_never_knew_ends_failed(machine: Machine) -> None:
+    machine.fill(1)
+    (machine.folder / "list.txt").write_text("/mmfs1/projects/f0000.mov\n/mmfs1/projects/gone.mov\n")
+    policy = machine.policies / "listed.yaml"
+    policy.write_text("version: 1\nname: listed\nsite: london\nselect: {from: {manifest: list.txt}}\n")
+    with policy.open("a") as more:
+        more.write("run: {workflow: migrate}\n")
+    ended = machine.run("run", "listed")
+    assert ended.returncode == 1, ended.stderr
+    assert "Failed  1 no_such_file" in ended.stdout
+    rows = machine.run("runs", "files", "--outcome", "failed").stdout
+    assert "/mmfs1/projects/gone.mov  (the Hub knows no such file)" in rows
