@@ -11,6 +11,7 @@ from activities.inventory import inventory_parts
 from activities.predicates import KEPT, SELECTED, UNKNOWN, rule_names
 from activities.selection import PASSED_OVER, open_inventory
 from activities.storage import Storage
+from workflows.order import THERE_ALREADY
 from workflows.payload import Payload
 from workflows.plan import Plan
 from workflows.policy import Policy
@@ -61,7 +62,10 @@ class Unknowns(Payload):
 
 
 class PlanReport(Payload):
-    """Everything that is counted in a plan; `freed` is disk usage, known of all but `freed_unknown` files."""
+    """Everything that is counted in a plan; `freed` is disk usage, known of all but `freed_unknown` files.
+
+    `there_already` of the planned files are where the hub workflow would put them, as far as the inventory tells.
+    """
 
     rules: tuple[RuleReport, ...]
     passed_over: dict[str, Amount]
@@ -73,6 +77,7 @@ class PlanReport(Payload):
     age_by: str
     freed: int
     freed_unknown: int
+    there_already: Amount = Amount()
 
     @property
     def idle_rules(self) -> tuple[str, ...]:
@@ -102,6 +107,7 @@ def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> Pla
             age_by=age_attribute(select),
             freed=freed,
             freed_unknown=freed_unknown,
+            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflow, ())),
         )
 
 
@@ -175,6 +181,14 @@ def _freed(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
         "SELECT coalesce(sum(disk_usage), 0), count(*) FILTER (disk_usage IS NULL) FROM decided WHERE planned"
     ).fetchall()[0]
     return int(freed), int(unknown)
+
+
+def _there_already(database: duckdb.DuckDBPyConnection, statuses: Sequence[str]) -> Amount:
+    files, size = database.execute(
+        "SELECT count(*), coalesce(sum(size), 0) FROM decided WHERE planned AND list_contains(?, status)",
+        [list(statuses)],
+    ).fetchall()[0]
+    return Amount(files=files, bytes=int(size))
 
 
 def _files(database: duckdb.DuckDBPyConnection, select: Select, order: str) -> tuple[PlannedFile, ...]:

@@ -7,10 +7,7 @@ from activities.manifests import Batch
 from activities.settled import Ended, FileException
 from activities.whereabouts import look
 from workflows.names import to_text
-from workflows.order import JobOrder
-
-THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
-"""Where a file is with which a hub workflow has nothing left to do."""
+from workflows.order import THERE_ALREADY, JobOrder
 
 
 async def changed(hub: Hub, order: JobOrder, batch: Batch) -> list[FileException]:

@@ -7,6 +7,9 @@ from pydantic import JsonValue
 from workflows.payload import Payload
 from workflows.policy import Policy
 
+THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
+"""Where a file is with which a hub workflow has nothing left to do."""
+
 
 class JobOrder(Payload):
     """The hub workflow and its bounds; `compare` names what the re-check compares, nothing for none.

@@ -42,6 +42,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "freed": {"bytes": report.freed, "files_of_unknown_usage": report.freed_unknown},
         "pool": _pool(found),
         "estimate": _estimate(found),
+        "there_already": report.there_already.model_dump(),
         "truncated_by_guard": plan.truncated_by_guard,
         "refused_by": found.standing.refused_by,
         "approval": _approval(found),

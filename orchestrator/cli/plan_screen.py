@@ -81,6 +81,8 @@ def _owners(rule: "RuleReport") -> str:
 
 
 def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
+    from activities.plan_report import Amount
+
     plan = found.plan
     cut = ", cut by a guard" if plan.truncated_by_guard else ""
     batches = show.counted(plan.batches, "batch", "batches")
@@ -90,7 +92,11 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
             f"{show.counted(plan.files, 'folder')}, in which the Hub finds the files by itself, in {batches}",
         )
     else:
-        yield "Would send", f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}{cut}"
+        there = found.report.there_already if found.policy.run.recheck is not None else Amount()
+        files, size = plan.files - there.files, plan.bytes - there.bytes
+        yield "Would send", f"{show.counted(files, 'file')}, {show.size(size)}, in {batches}{cut}"
+        if there.files:
+            yield "Would skip", _there_already(found)
     yield "Takes", _time(found)
     if found.pool is not None and plan.files:
         yield "Pool", _pool(found)
@@ -101,6 +107,15 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
     yield "Approval", _approval(found)
     yield "Ages from", show.moment(plan.as_of) + ("" if plan.as_of == found.made else ", as asked, not from now")
     yield "Digest", plan.digest
+
+
+def _there_already(found: "Preview") -> str:
+    from workflows.order import THERE_ALREADY
+
+    there = found.report.there_already
+    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflow])
+    are = "is" if there.files == 1 else "are"
+    return f"{show.counted(there.files, 'file')}, {show.size(there.bytes)}: {are} {where} already (already_done)"
 
 
 def _time(found: "Preview") -> str:

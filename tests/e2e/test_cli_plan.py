@@ -227,3 +227,14 @@ def test_a_site_that_the_hub_does_not_have_is_named_with_the_nearest(machine: Ma
         ended = machine.run(*command)
         assert ended.returncode == 2
         assert ended.stderr.splitlines()[-1] == "the Hub has no site londn: did you mean `london`?"
+
+
+def test_what_is_migrated_already_is_not_said_to_be_sent(machine: Machine) -> None:
+    machine.fill(3)
+    write(machine, "archive")
+    assert "Would send  3 files" in machine.run("plan", "archive").stdout
+    assert machine.run("run", "archive").returncode == 0
+    said = machine.run("plan", "archive").stdout
+    assert "Would send  0 files, 0 B" in said
+    assert "Would skip  3 files, 58.6 KiB: are migrated already (already_done)" in said
+    assert machine.json("plan", "archive")["there_already"] == {"files": 3, "bytes": 60_000}
