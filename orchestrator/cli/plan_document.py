@@ -29,6 +29,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "batches": plan.batches,
         "rules": [rule.model_dump(mode="json") for rule in report.rules],
         "idle_rules": list(report.idle_rules),
+        "idle_excludes": list(report.idle_excludes),
         "owners": [owner.model_dump(mode="json") for owner in report.owners],
         "all_owners": report.all_owners,
         "passed_over": plan.passed_over,

@@ -26,9 +26,9 @@ def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full
     """Print the plan; `full` shows everything that was counted."""
     policy = found.policy
     show.say(f"{policy.name}: {policy.run.hub_workflow} on {policy.one_site}", style="bold")
+    _print_difference(found)
     _print_rules(found)
     show.facts(dict(_facts(found)))
-    _print_difference(found)
     if full:
         for rule in found.report.rules:
             _print_owners(rule)
@@ -40,8 +40,15 @@ def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full
 
 
 def _print_rules(found: "Preview") -> None:
+    from rich.markup import escape
+
+    from orchestrator.linting.contradictions import condition_said
+
     plan, report = found.plan, found.report
     table = show.grid("", ">files", ">size", "owners")
+    for index in report.idle_excludes:
+        said = escape(condition_said(found.policy.select.exclude[index]))
+        table.add_row(f"[yellow]exclude {said}[/]", "[yellow]0[/]", "", "[yellow]matches nothing[/]")
     for rule in report.rules:
         table.add_row(*_rule_row(rule))
     for word, amount in report.passed_over.items():
@@ -181,7 +188,7 @@ def _print_difference(found: "Preview") -> None:
     if found.difference is None:
         return
     diff = found.difference.diff
-    show.say(f"\nAgainst {found.difference.words}", style="bold")
+    show.say(f"Against {found.difference.words}", style="bold")
     table = show.grid("", ">files", ">size")
     for word, share, colour in (
         ("added", diff.added, "green"),
@@ -197,6 +204,7 @@ def _print_difference(found: "Preview") -> None:
             show.say(f"  {sign} and {show.number(share.files - len(share.examples))} more", style="dim")
     if diff.resized:
         show.say(f"  {show.counted(diff.resized, 'file')} in both changed in size", style="dim")
+    show.say()
 
 
 def _print_owners(rule: "RuleReport") -> None:

@@ -238,3 +238,13 @@ def test_what_is_migrated_already_is_not_said_to_be_sent(machine: Machine) -> No
     assert "Would send  0 files, 0 B" in said
     assert "Would skip  3 files, 58.6 KiB: are migrated already (already_done)" in said
     assert machine.json("plan", "archive")["there_already"] == {"files": 3, "bytes": 60_000}
+
+
+def test_a_difference_and_an_exclude_that_matches_nothing_are_seen_first(machine: Machine) -> None:
+    machine.fill(1)
+    write(machine, "archive", text=OLD_AND_BIG.replace("  rules:", '  exclude: [{{path: "**/legal/**"}}]\n  rules:'))
+    machine.json("plan", "archive")
+    lines = machine.run("plan", "archive", "--diff", "last").stdout.splitlines()
+    assert lines[1].startswith("Against the plan of")
+    idle = next(line for line in lines if line.startswith("exclude"))
+    assert idle.split() == ["exclude", "path", "matches", "**/legal/**", "0", "matches", "nothing"]

@@ -245,3 +245,12 @@ def test_what_is_where_the_hub_workflow_puts_it_is_counted(tmp_path: Path) -> No
         policy = made_policy(run={"workflow": workflow})
         report = planner.report(policy, planner.plan(policy, records))
         assert (report.there_already.files, report.there_already.bytes) == (files, 10 * files), workflow
+
+
+def test_an_exclude_that_holds_for_no_file_is_named(tmp_path: Path) -> None:
+    exclude = [{"type": "mov"}, {"path": "**/legal/**"}, {"size": "> 5B"}]
+    policy = made_policy(select={"from": {"path": "/a"}, "exclude": exclude})
+    planner = Planner(tmp_path)
+    records = [FileRecord("/a/x.mov", "file", 10), FileRecord("/a/y", "file", None)]
+    report = planner.report(policy, planner.plan(policy, records))
+    assert (report.excluded, report.idle_excludes) == ((1, 0, 1), (1,))
