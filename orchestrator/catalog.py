@@ -88,7 +88,7 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
         names.append(loaded.policy.name)
     if own:
         raise own
-    known = advice(name, sorted(names)) if names else "there is no policy that can be read"
+    known = advice(name, sorted(names)) if names else "nor any other that can be read"
     raise PolicyError((Problem(str(folder), 0, 0, f"there is no policy {shown(name)} here: {known}"),))
 
 
