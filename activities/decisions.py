@@ -28,7 +28,7 @@ def write_decisions(
     file = folder / "decisions.parquet"
     database.execute(f"""
         COPY (
-            SELECT verdict, rule, planned, size, disk_usage, owner, IF(planned, path, NULL) AS path,
+            SELECT verdict, rule, planned, size, disk_usage, owner, status, IF(planned, path, NULL) AS path,
                    {"coalesce(accessed, modified)" if age == "accessed" else age} AS age {lacks}
             FROM (SELECT *, {planned} AS planned FROM ({judged(select, plan.as_of_us, "inventory")}))
         ) TO {literal(str(file))} (FORMAT parquet, COMPRESSION lz4_raw)

@@ -8,9 +8,10 @@ import duckdb
 from activities.bulk import Bulk
 from activities.decisions import age_attribute, needed_attributes, write_decisions
 from activities.inventory import inventory_parts
-from activities.predicates import KEPT, SELECTED, UNKNOWN, rule_names
+from activities.predicates import KEPT, SELECTED, UNKNOWN, predicate, rule_names
 from activities.selection import PASSED_OVER, open_inventory
 from activities.storage import Storage
+from workflows.order import THERE_ALREADY
 from workflows.payload import Payload
 from workflows.plan import Plan
 from workflows.policy import Policy
@@ -61,7 +62,11 @@ class Unknowns(Payload):
 
 
 class PlanReport(Payload):
-    """Everything that is counted in a plan; `freed` is disk usage, known of all but `freed_unknown` files."""
+    """Everything that is counted in a plan; `freed` is disk usage, known of all but `freed_unknown` files.
+
+    `excluded` says of each exclude how many files it holds. `there_already` of the planned files are where the hub
+    workflow would put them, as far as the inventory tells.
+    """
 
     rules: tuple[RuleReport, ...]
     passed_over: dict[str, Amount]
@@ -73,11 +78,18 @@ class PlanReport(Payload):
     age_by: str
     freed: int
     freed_unknown: int
+    there_already: Amount = Amount()
+    excluded: tuple[int, ...] = ()
 
     @property
     def idle_rules(self) -> tuple[str, ...]:
         """The rules that decided no file at all."""
         return tuple(rule.name for rule in self.rules if not rule.matched.files)
+
+    @property
+    def idle_excludes(self) -> tuple[int, ...]:
+        """The excludes that hold for no file at all, counted from 0."""
+        return tuple(index for index, files in enumerate(self.excluded) if not files)
 
 
 def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> PlanReport:
@@ -87,6 +99,7 @@ def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> Pla
         open_inventory(database, inventory_parts(storage, plan.inventory, folder))
         bulk.go_on("looking at every file once more")
         write_decisions(storage, database, select, plan, folder)
+        excluded = _excluded(database, select, plan.as_of_us)
         bulk.go_on("counting by rule and owner")
         _count_owners(database)
         owners, all_owners = _owners(database)
@@ -102,6 +115,8 @@ def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> Pla
             age_by=age_attribute(select),
             freed=freed,
             freed_unknown=freed_unknown,
+            excluded=excluded,
+            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflow, ())),
         )
 
 
@@ -175,6 +190,21 @@ def _freed(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
         "SELECT coalesce(sum(disk_usage), 0), count(*) FILTER (disk_usage IS NULL) FROM decided WHERE planned"
     ).fetchall()[0]
     return int(freed), int(unknown)
+
+
+def _excluded(database: duckdb.DuckDBPyConnection, select: Select, as_of_us: int) -> tuple[int, ...]:
+    if not select.exclude:
+        return ()
+    counts = ", ".join(f"count(*) FILTER ({predicate(one, as_of_us, select.classes)})" for one in select.exclude)
+    return database.execute(f"SELECT {counts} FROM inventory").fetchall()[0]
+
+
+def _there_already(database: duckdb.DuckDBPyConnection, statuses: Sequence[str]) -> Amount:
+    files, size = database.execute(
+        "SELECT count(*), coalesce(sum(size), 0) FROM decided WHERE planned AND list_contains(?, status)",
+        [list(statuses)],
+    ).fetchall()[0]
+    return Amount(files=files, bytes=int(size))
 
 
 def _files(database: duckdb.DuckDBPyConnection, select: Select, order: str) -> tuple[PlannedFile, ...]:

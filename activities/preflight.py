@@ -11,6 +11,7 @@ from activities.errors import HubError, as_application_error
 from activities.hub import queues, sites, workflows
 from activities.hub.client import Hub
 from workflows.payload import Payload
+from workflows.units import advice
 
 QUEUE_ALIVE = timedelta(minutes=15)
 """A queue whose last heartbeat is older than this has nobody who works on it."""
@@ -77,11 +78,11 @@ async def _site(hub: Hub, name: str) -> Finding:
     site = known.get(name)
     if site is None:
         return Finding(
-            name="site", seen=", ".join(known), problem=f"the Hub has no site {name!r}; it has {', '.join(known)}"
+            name="site", seen=", ".join(known), problem=f"the Hub has no site {name}: {advice(name, sorted(known))}"
         )
     health = await sites.health(hub, site.id)
     if not health.healthy:
-        return Finding(name="site", seen=name, problem=f"site {name!r} is not healthy: {health.error}")
+        return Finding(name="site", seen=name, problem=f"site {name} is not healthy: {health.error}")
     return Finding(name="site", seen=f"{name} is healthy")
 
 
@@ -89,21 +90,24 @@ async def _workflow(hub: Hub, name: str) -> Finding:
     known = {one.name: one async for one in workflows.workflows(hub)}
     one = known.get(name)
     if one is None:
-        problem = f"the Hub has no workflow {name!r}; it has {', '.join(sorted(known))}"
+        problem = f"the Hub has no workflow {name}: {advice(name, sorted(known))}"
         return Finding(name="workflow", seen=", ".join(known), problem=problem)
     if one.enabled is False:
-        return Finding(name="workflow", seen=name, problem=f"the Hub's workflow {name!r} is disabled")
+        return Finding(name="workflow", seen=name, problem=f"the Hub's workflow {name} is disabled")
     if one.schedule_only:
-        return Finding(name="workflow", seen=name, problem=f"the Hub's workflow {name!r} runs only in hub schedules")
+        return Finding(name="workflow", seen=name, problem=f"the Hub's workflow {name} runs only in hub schedules")
     return Finding(name="workflow", seen=f"{name} is enabled")
 
 
 async def _queue(hub: Hub, site: str, name: str) -> Finding:
-    known = [queue async for queue in queues.queues(hub) if queue.name == name and queue.site in (None, site)]
+    there = [queue async for queue in queues.queues(hub) if queue.site in (None, site)]
+    known = [queue for queue in there if queue.name == name]
     if not known:
-        return Finding(name="queue", seen="", problem=f"site {site!r} has no queue {name!r}")
+        others = sorted({queue.name for queue in there})
+        problem = f"site {site} has no queue {name}" + (f": {advice(name, others)}" if others else ", nor any other")
+        return Finding(name="queue", seen="", problem=problem)
     beats = [queue.last_heartbeat for queue in known if queue.last_heartbeat is not None]
     if beats and datetime.now(UTC) - max(beats) > QUEUE_ALIVE:
-        problem = f"queue {name!r} was last heard of at {max(beats):%Y-%m-%d %H:%M} UTC: start its workers"
+        problem = f"queue {name} was last heard of at {max(beats):%Y-%m-%d %H:%M} UTC: start its workers"
         return Finding(name="queue", seen=name, problem=problem)
     return Finding(name="queue", seen=f"{name} is alive")

@@ -7,17 +7,14 @@ from activities.manifests import Batch
 from activities.settled import Ended, FileException
 from activities.whereabouts import look
 from workflows.names import to_text
-from workflows.order import JobOrder
-
-THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
-"""Where a file is with which a hub workflow has nothing left to do."""
+from workflows.order import THERE_ALREADY, JobOrder
 
 
 async def changed(hub: Hub, order: JobOrder, batch: Batch) -> list[FileException]:
     """List the files that are not to be sent: gone, no files any more, changed, there already, or refused by the Hub.
 
     An attribute that the plan did not know cannot differ; one that the plan knew and the Hub does not tell any more
-    may have changed, so the file stays.
+    may have changed, so the file stays. A path that only a list named is no file that went away: it fails.
     """
     now = await look(hub, order.site, batch.paths)
     found = []
@@ -35,9 +32,16 @@ def _end(
         reason = "permission_denied" if isinstance(now, Forbidden) else "hub_error"
         return Ended(outcome="failed", reason=reason, message=f"the Hub does not show it: {now}")
     if now is None:
-        return _skipped("changed", "gone since the plan")
+        return (
+            _no_such_file("the Hub knows no such file") if order.listed else _skipped("changed", "gone since the plan")
+        )
     if now.type not in (None, "file"):
-        return _skipped("changed", f"is no file any more: {to_text(now.type or '')}")
+        kind = to_text(now.type or "")
+        return (
+            _no_such_file(f"is no file: {kind}")
+            if order.listed
+            else _skipped("changed", f"is no file any more: {kind}")
+        )
     planned = {"size": size, "modified": modified_us}
     there = {"size": now.size, "modified": now.mtime}
     known = [word for word in order.compare if planned[word] is not None]
@@ -54,6 +58,10 @@ def _end(
 
 _MODIFIED = "modified since the plan"
 _NAMES = {"size": "size", "modified": "time of modification"}
+
+
+def _no_such_file(message: str) -> Ended:
+    return Ended(outcome="failed", reason="no_such_file", message=message)
 
 
 def _skipped(reason: str, message: str) -> Ended:

@@ -88,8 +88,8 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
         names.append(loaded.policy.name)
     if own:
         raise own
-    known = advice(name, sorted(names)) if names else "there is no policy that can be read"
-    raise PolicyError((Problem(str(folder), 0, 0, f"there is no policy {shown(name)} here: {known}"),))
+    known = f": {advice(name, sorted(names))}" if names else ", nor any other that can be read"
+    raise PolicyError((Problem(str(folder), 0, 0, f"there is no policy {shown(name)} here{known}"),))
 
 
 def policy_files(folder: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from activities.plan_report import PlanReport, report_plan
 from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
 from orchestrator.hub import open_hub
+from orchestrator.hub_doubts import expect_site, unknown_paths, unready
 from orchestrator.other_plans import OtherPlan, OtherPolicy, keep_as_last
 from orchestrator.past_rates import Estimate, estimate, past_rates
 from orchestrator.pool_levels import PoolLevel, pool_level
@@ -64,6 +65,7 @@ class Preview:
     pool: PoolLevel | None
     estimate: Estimate | None
     difference: Difference | None = None
+    doubts: tuple[str, ...] = ()
 
 
 async def preview(
@@ -75,11 +77,13 @@ async def preview(
     other = wish.other
     async with table.telling(tell):
         async with open_hub(settings) as hub:
+            await expect_site(hub, policy.one_site)
             inventory = await table.listed(hub, policy)
             theirs = inventory
             if isinstance(other, OtherPolicy) and not _same_scope(policy, other.policy):
                 theirs = await table.listed(hub, other.policy)
             pool = await pool_level(hub, policy)
+            doubts = await unready(hub, policy)
         usual = await asyncio.to_thread(table.usual, policy)
         plan = await table.planned(policy, inventory, usual)
         report = await in_thread(table.bulk, lambda bulk: report_plan(table.storage, bulk, policy, plan))
@@ -96,7 +100,12 @@ async def preview(
             standing=standing(policy, plan, usual, now),
             pool=pool,
             estimate=estimate(plan, await asyncio.to_thread(past_rates, table.log, policy.name)),
+            doubts=doubts,
         )
+        if policy.select.source.manifest is not None:
+            async with open_hub(settings) as hub:
+                missing = await unknown_paths(hub, table.storage, policy, plan)
+            found = found if missing is None else replace(found, doubts=(*doubts, missing))
         if other is not None:
             old = other.manifest
             diff = await in_thread(table.bulk, lambda bulk: diff_plans(table.storage, bulk, plan.manifest, old))

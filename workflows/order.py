@@ -7,9 +7,15 @@ from pydantic import JsonValue
 from workflows.payload import Payload
 from workflows.policy import Policy
 
+THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
+"""Where a file is with which a hub workflow has nothing left to do."""
+
 
 class JobOrder(Payload):
-    """The hub workflow and its bounds; `compare` names what the re-check compares, nothing for none."""
+    """The hub workflow and its bounds; `compare` names what the re-check compares, nothing for none.
+
+    `listed` tells that the plan was made from a list of paths: the Hub was not asked whether they exist.
+    """
 
     site: str
     workflow: str
@@ -21,6 +27,7 @@ class JobOrder(Payload):
     resubmit: bool
     job_timeout: timedelta
     stall_after: timedelta | None
+    listed: bool = False
 
 
 def order_of(policy: Policy) -> JobOrder:
@@ -37,4 +44,5 @@ def order_of(policy: Policy) -> JobOrder:
         resubmit=policy.retry.resubmit == "job",
         job_timeout=run.job_timeout,
         stall_after=run.stall_after,
+        listed=policy.select.source.manifest is not None,
     )

@@ -7,6 +7,8 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Literal
 
+from workflows.names import printable
+
 Operator = Literal["<", "<=", ">", ">=", "="]
 
 MICROSECONDS = 1_000_000
@@ -188,7 +190,7 @@ def escaped(text: str, longest: int = 60) -> str:
     """Escape what cannot be printed and cut what is long."""
     if len(text) > longest:
         text = text[: longest - 3] + "..."
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return printable(text)
 
 
 def _slips(word: str) -> list[str]:

@@ -101,6 +101,11 @@ class AuditLog:
         with self._database.reading() as connection:
             return walk_chain(connection)
 
+    def place_of(self, digest: str) -> int | None:
+        """Give the sequence of the record that has this hash, if there is one."""
+        with self._database.reading() as connection:
+            return connection.execute(select(audit.c.seq).where(audit.c.hash == digest).limit(1)).scalar()
+
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""
         self._database.close()

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.apply_screen import document, print_difference
-from orchestrator.cli.arguments import JsonOption, ReasonOption
+from orchestrator.cli.arguments import JsonOption, ReasonOption, refuse_wrong
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def apply(
     for place in found:
         if not place.exists():
             raise Refusal(f"{place}: there is no such file or folder")
-    _refuse_wrong(found)
+    refuse_wrong(found)
     catalog = load_catalog(*found)
     _change(catalog, (), prune=prune, yes=yes, dry_run=dry_run, reason=reason, as_json=as_json)
 
@@ -81,18 +81,6 @@ def rollback(
     number, loaded = _with_engine(earlier)
     why = f"rollback to version {number}" + (f": {reason}" if reason else "")
     _change({policy: loaded}, (), prune=False, yes=yes, dry_run=dry_run, reason=why, as_json=as_json)
-
-
-def _refuse_wrong(places: list[Path]) -> None:
-    """Let nothing be applied that `check` would refuse, its own tests included, and repeat what it warns of."""
-    from orchestrator.catalog import PolicyError
-    from orchestrator.check import check
-
-    report = check(places)
-    if report.problems:
-        raise PolicyError(report.problems)
-    for warning in report.warnings:
-        show.note(warning.said("warning: "), style="yellow")
 
 
 def _change(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli import show
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
@@ -59,6 +60,18 @@ def narrowed(policy: "Policy", site: str | None) -> "Policy":
         return policy.at(site or policy.one_site)
     except ValueError as error:
         raise Refusal(f"--site: {error}") from None
+
+
+def refuse_wrong(places: list[Path]) -> None:
+    """Let nothing be applied or run that `check` would refuse, its own tests included; repeat what it warns of."""
+    from orchestrator.catalog import PolicyError
+    from orchestrator.check import check
+
+    report = check(places)
+    if report.problems:
+        raise PolicyError(report.problems)
+    for warning in report.warnings:
+        show.note(warning.said("warning: "), style="yellow")
 
 
 def known_word(option: str, word: str | None, known: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """`orchestrator audit`: read what happened, and prove that nobody changed it since."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,19 +47,54 @@ def list_records(
 
 @audit_app.command()
 def verify(
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect",
+            metavar="[COUNT:]HASH",
+            help="A last hash that was noted before; with its count of records the record must have that place.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON document.")] = False,
 ) -> None:
-    """Check every record against its hash and the record before it; exit code 1 when the chain is broken."""
+    """Check every record against its hash and the record before it; exit code 1 when the chain is broken or cut off."""
+    count, digest = (None, None) if expect is None else _noted(expect)
     started = time.monotonic()
     with _opened() as log, show.waiting("Walking the chain ..."):
         verdict = log.verify()
         broken = None if verdict.broken_at is None else _record_at(log, verdict.broken_at)
+        place = None if digest is None else log.place_of(digest)
+    missing = None if digest is None else _unexpected(verdict, count, place)
     if as_json:
-        show.document(verdict.model_dump(mode="json"))
+        told = {} if digest is None else {"expected": digest, "expected_at": place, "unexpected": missing}
+        show.document({**verdict.model_dump(mode="json"), **told, "ok": verdict.ok and missing is None})
     else:
         _print_verdict(verdict, broken, time.monotonic() - started)
-    if not verdict.ok:
+        if missing is not None:
+            show.say(f"It is NOT the audit whose hash was noted: {missing}.", "bold red")
+        elif digest is not None:
+            after = show.counted(verdict.count - (place or 0), "record")
+            show.say(f"The noted hash is that of record {show.number(place or 0)}, {after} before the end.", "green")
+    if not verdict.ok or missing is not None:
         raise typer.Exit(Ending.ENDED_BADLY)
+
+
+def _noted(text: str) -> tuple[int | None, str]:
+    found = re.fullmatch(r"(?:(\d{1,18}):)?([0-9a-f]{64})", text.strip().lower())
+    if found is None:
+        raise Refusal(f"--expect {text}: expected a hash as `audit verify` shows it: 64 hex digits, or COUNT:HASH")
+    return (None if found[1] is None else int(found[1])), found[2]
+
+
+def _unexpected(verdict: "Verdict", count: int | None, place: int | None) -> str | None:
+    """Say why the chain is not a continuation of the noted one; None when it is."""
+    if place is None:
+        return "no record has it, so records were cut off, or it is of another audit"
+    if count is not None and place != count:
+        return f"it was noted of record {show.number(count)}, and is that of record {show.number(place)}"
+    if not verdict.ok and place > verdict.count:
+        return f"the chain is broken before record {show.number(place)}, whose hash it is"
+    return None
 
 
 @contextmanager
@@ -117,7 +153,11 @@ def _print_verdict(verdict: "Verdict", broken: "Stored | None", seconds: float) 
     records = show.counted(verdict.count, "record")
     if verdict.ok:
         show.say(f"The audit is whole: {records}, each as it was written ({show.span(seconds)}).", "green")
-        show.facts({"last hash": verdict.head, "": "Note it elsewhere: it proves later that no record was cut off."})
+        show.facts({"last hash": verdict.head})
+        show.note(
+            "Note it elsewhere; later this proves that no record was cut off:\n"
+            f"  orchestrator audit verify --expect {verdict.count}:{verdict.head}"
+        )
         return
     show.say(f"The audit is BROKEN at record {verdict.broken_at}.", "bold red")
     facts = {"why": str(verdict.why), "still good": f"{records} before it", "last good hash": verdict.head}

@@ -48,6 +48,7 @@ def explain(
 
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, Stack
+    from workflows.names import shown
 
     settings = load_settings()
     loaded, moment = read_loaded(settings, policy_name), read_time(as_of) or datetime.now(UTC)
@@ -55,9 +56,11 @@ def explain(
     with Stack(settings, HUB, tell=show.note) as stack:
         record = asyncio.run(_ask(stack.settings, policy, path))
     if record is None:
-        raise Refusal(f"The Hub knows no file {path}. `orchestrator hub GET /file/ --param path=...` shows a folder.")
+        raise Refusal(
+            f"The Hub knows no file {shown(path)}. `orchestrator hub GET /file/ --param path=...` shows a folder."
+        )
     if record.type == "directory":
-        raise Refusal(f"{path} is a folder: a policy decides about files. Name one of the files in it.")
+        raise Refusal(f"{shown(path)} is a folder: a policy decides about files. Name one of the files in it.")
     from orchestrator.explaining import explain_file
 
     found = explain_file(policy, loaded.document, record, round(moment.timestamp() * 1_000_000))
@@ -76,8 +79,10 @@ def explain(
 async def _ask(settings: "Settings", policy: "Policy", path: str) -> "FileRecord | None":
     from activities.hub.files import stat
     from orchestrator.hub import open_hub
+    from orchestrator.hub_doubts import expect_site
 
     async with open_hub(settings) as hub:
+        await expect_site(hub, policy.one_site)
         return await stat(hub, policy.one_site, path)
 
 

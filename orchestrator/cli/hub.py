@@ -192,14 +192,16 @@ def _grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 def _print(answer: Any, *, as_json: bool) -> None:
     if as_json:
         show.document(answer)
+    elif isinstance(answer, str) and sys.stdout.isatty():
+        show.say(answer)
     elif isinstance(answer, str):
-        # A name that is not UTF-8 leaves as the bytes that it is.
+        # To another program a name that is not UTF-8 leaves as the bytes that it is.
         sys.stdout.buffer.write(answer.encode("utf-8", "surrogateescape") + b"\n")
     elif answer is not None:
         readable = json.dumps(answer, ensure_ascii=False, indent=2)
-        # Only escapes can show a name that is not UTF-8.
-        broken = any("\ud800" <= char <= "\udfff" for char in readable)
-        show.say(json.dumps(answer, indent=2) if broken else readable)
+        if show.harmless(readable) != readable:  # JSON's own escapes stay JSON.
+            readable = json.dumps(answer, indent=2).replace("\x7f", "\\u007f")
+        show.say(readable)
 
 
 def _list(word: str, *, as_json: bool) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.importing.folder import Placed
     from orchestrator.importing.hub import HubWords, Import
 
+_WIDE = 98
+
 app = typer.Typer(
     name="import", help="Import: what the Hub schedules by itself, as policies of ours.", no_args_is_help=True
 )
@@ -52,7 +54,7 @@ def import_hub(
     if as_json:
         show.document(_document(placed, found, written=not dry_run))
     else:
-        _print(target, placed, found, dry_run=dry_run)
+        _print(target, placed, found, settings, dry_run=dry_run)
     if any(one.state is folder.State.KEPT for one in placed):
         raise typer.Exit(Ending.BAD_INPUT)
 
@@ -79,22 +81,12 @@ def _check_site(words: "HubWords", site: str | None) -> None:
         raise Refusal(f"--site {site}: {advice(site, known)}")
 
 
-def _print(target: Path, placed: "list[Placed]", found: "Import", *, dry_run: bool) -> None:
+def _print(target: Path, placed: "list[Placed]", found: "Import", settings: Any, *, dry_run: bool) -> None:
     from orchestrator.importing.folder import State
     from workflows.names import printable
 
-    table = show.grid("File", "From", "State", "Carried over", "Not carried over")
     for one in placed:
-        imported, account = one.policy.imported, one.policy.imported.account
-        table.add_row(
-            one.file.name,
-            printable(f"{imported.kind} {imported.number}"),
-            one.state,
-            printable("; ".join(account.carried)) or "nothing",
-            printable(one.policy.why_not or "; ".join(account.lost)) or "-",
-        )
-    if placed:
-        show.table(table)
+        _print_file(one)
     for warning in found.warnings:
         show.note(printable(f"Look: {warning}."), style="yellow")
     if not placed:
@@ -109,10 +101,34 @@ def _print(target: Path, placed: "list[Placed]", found: "Import", *, dry_run: bo
         )
         show.note(f"{show.counted(kept, 'file')} {stays}: --force replaces what was edited.", style="red")
     if not dry_run:
+        first = next((one.file for one in placed if one.policy.text is not None), target)
         show.say(
-            "All say `enabled: false`, and the Hub goes on with its own. Next: read them, "
-            f"`orchestrator check {target}`, `orchestrator plan FILE`; then disable in the Hub and enable here."
+            "All say `enabled: false`, and the Hub goes on with its own. Read them, then:\n"
+            f"  orchestrator check {target}\n  orchestrator plan {first}",
+            whole=True,
         )
+        if target.resolve() != settings.policies_dir.resolve():
+            show.say(
+                f"Policies are looked for in {settings.policies_dir}, not in a folder below it. What is good goes "
+                "there, once it is disabled in the Hub and enabled in the file:\n"
+                f"  mv {first} {settings.policies_dir}",
+                whole=True,
+            )
+
+
+def _print_file(one: "Placed") -> None:
+    """One file of the import in a few lines that fit a narrow screen."""
+    from textwrap import fill
+
+    from workflows.names import printable
+
+    imported, account = one.policy.imported, one.policy.imported.account
+    show.say(f"{one.file.name}  {one.state}, from {printable(f'{imported.kind} {imported.number}')}", style="bold")
+    carried = "; ".join(account.carried) or "nothing"
+    lost = one.policy.why_not or "; ".join(account.lost) or "nothing"
+    for title, text in (("carried over", carried), ("left behind", lost)):
+        said = fill(printable(text), _WIDE, initial_indent=f"  {title:<14}", subsequent_indent=" " * 16)
+        show.say(said, whole=True)
 
 
 def _document(placed: "list[Placed]", found: "Import", *, written: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from orchestrator.cli import show
 from orchestrator.cli.apply import apply, destroy, rollback
 from orchestrator.cli.approve import approve, reject
 from orchestrator.cli.backfill import backfill
@@ -60,7 +61,7 @@ def invoke(arguments: list[str]) -> int:
         sys.stderr.write("\nInterrupted.\n")
         return Ending.INTERRUPTED
     except TyperException as mistake:
-        sys.stderr.write(_said(mistake))
+        sys.stderr.write(show.harmless(_said(mistake)))
         return Ending.BAD_INPUT
     except BrokenPipeError:
         return Ending.DONE
@@ -68,7 +69,7 @@ def invoke(arguments: list[str]) -> int:
         if os.environ.get("ORCHESTRATOR_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             raise
         ending, text = told(error)
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{show.harmless(text)}\n")
         return ending
 
 

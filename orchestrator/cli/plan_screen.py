@@ -26,9 +26,9 @@ def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full
     """Print the plan; `full` shows everything that was counted."""
     policy = found.policy
     show.say(f"{policy.name}: {policy.run.hub_workflow} on {policy.one_site}", style="bold")
+    _print_difference(found)
     _print_rules(found)
     show.facts(dict(_facts(found)))
-    _print_difference(found)
     if full:
         for rule in found.report.rules:
             _print_owners(rule)
@@ -40,8 +40,15 @@ def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full
 
 
 def _print_rules(found: "Preview") -> None:
+    from rich.markup import escape
+
+    from orchestrator.linting.contradictions import condition_said
+
     plan, report = found.plan, found.report
     table = show.grid("", ">files", ">size", "owners")
+    for index in report.idle_excludes:
+        said = escape(condition_said(found.policy.select.exclude[index]))
+        table.add_row(f"[yellow]exclude {said}[/]", "[yellow]0[/]", "", "[yellow]matches nothing[/]")
     for rule in report.rules:
         table.add_row(*_rule_row(rule))
     for word, amount in report.passed_over.items():
@@ -81,6 +88,8 @@ def _owners(rule: "RuleReport") -> str:
 
 
 def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
+    from activities.plan_report import Amount
+
     plan = found.plan
     cut = ", cut by a guard" if plan.truncated_by_guard else ""
     batches = show.counted(plan.batches, "batch", "batches")
@@ -90,7 +99,11 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
             f"{show.counted(plan.files, 'folder')}, in which the Hub finds the files by itself, in {batches}",
         )
     else:
-        yield "Would send", f"{show.counted(plan.files, 'file')}, {show.size(plan.bytes)}, in {batches}{cut}"
+        there = found.report.there_already if found.policy.run.recheck is not None else Amount()
+        files, size = plan.files - there.files, plan.bytes - there.bytes
+        yield "Would send", f"{show.counted(files, 'file')}, {show.size(size)}, in {batches}{cut}"
+        if there.files:
+            yield "Would skip", _there_already(found)
     yield "Takes", _time(found)
     if found.pool is not None and plan.files:
         yield "Pool", _pool(found)
@@ -101,6 +114,15 @@ def _facts(found: "Preview") -> Iterator[tuple[str, str]]:
     yield "Approval", _approval(found)
     yield "Ages from", show.moment(plan.as_of) + ("" if plan.as_of == found.made else ", as asked, not from now")
     yield "Digest", plan.digest
+
+
+def _there_already(found: "Preview") -> str:
+    from workflows.order import THERE_ALREADY
+
+    there = found.report.there_already
+    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflow])
+    are = "is" if there.files == 1 else "are"
+    return f"{show.counted(there.files, 'file')}, {show.size(there.bytes)}: {are} {where} already (already_done)"
 
 
 def _time(found: "Preview") -> str:
@@ -166,7 +188,7 @@ def _print_difference(found: "Preview") -> None:
     if found.difference is None:
         return
     diff = found.difference.diff
-    show.say(f"\nAgainst {found.difference.words}", style="bold")
+    show.say(f"Against {found.difference.words}", style="bold")
     table = show.grid("", ">files", ">size")
     for word, share, colour in (
         ("added", diff.added, "green"),
@@ -182,6 +204,7 @@ def _print_difference(found: "Preview") -> None:
             show.say(f"  {sign} and {show.number(share.files - len(share.examples))} more", style="dim")
     if diff.resized:
         show.say(f"  {show.counted(diff.resized, 'file')} in both changed in size", style="dim")
+    show.say()
 
 
 def _print_owners(rule: "RuleReport") -> None:
@@ -238,6 +261,8 @@ def _print_warnings(found: "Preview") -> None:
         show.say(f"\n{show.counted(inventory.problems, 'problem')} while reading the namespace, for example:")
         for example in inventory.examples:
             show.say(f"  {printable(example)}", style="yellow")
+    for doubt in found.doubts:
+        show.say(f"\nLook: {doubt}.", style="red")
     if stands.unready:
         words = ", ".join(stands.unready)
         show.say(f"\nThis version reads {words}, but does not run it yet: a run would be refused.", style="red")

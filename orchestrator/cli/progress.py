@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from workflows.progress import RunProgress
+    from workflows.run import RunStatus
 
 _EVERY = 5.0
 _PHASE = {
@@ -100,6 +101,17 @@ def doing(progress: "RunProgress") -> str:
 def waits_for(progress: "RunProgress") -> str:
     """What the run waits for, where that says more than what it does."""
     return "" if progress.status.phase == "report" else plain(progress.waits_for or "")
+
+
+def to_decide(status: "RunStatus") -> str:
+    """The commands by which a person agrees to the plan that a run waits with, or not."""
+    if status.approval is None:
+        return ""
+    digest = status.approval.digest
+    return (
+        f"To let it run:  orchestrator approve {status.run} --digest {digest}\n"
+        f"To end it:      orchestrator reject {status.run} --digest {digest} --reason '...'"
+    )
 
 
 def moves(progress: "RunProgress") -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +16,9 @@ from orchestrator.cli.arguments import (
     ReasonOption,
     SiteOption,
     narrowed,
-    read_policy,
+    read_loaded,
     read_time,
+    refuse_wrong,
 )
 from orchestrator.cli.endings import Ending, Refusal, plain
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
+    from workflows.policy import Policy
     from workflows.run import RunReport
     from workflows.starts import Start
 
@@ -47,10 +51,12 @@ def run(
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     settings = load_settings()
-    whole, moment = read_policy(settings, policy_name), read_time(as_of)
-    policy = narrowed(whole, site)
+    loaded, moment = read_loaded(settings, policy_name), read_time(as_of)
+    whole, policy = loaded.policy, narrowed(loaded.policy, site)
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
+    _refuse_future(policy, moment)
+    refuse_wrong([Path(loaded.document.name)])
     needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
 
     async def begin(stack: Stack) -> tuple["Client", "Start"]:
@@ -92,6 +98,15 @@ def run(
             finish(stack, report, as_json=as_json)
 
 
+def _refuse_future(policy: "Policy", moment: datetime | None) -> None:
+    if moment is not None and moment > datetime.now(UTC):
+        then = show.stamp(moment)
+        raise Refusal(
+            f"--as-of {then}: is in the future, when files will be older than they are: a run would move what is not "
+            f"due yet. `orchestrator plan {policy.name} --as-of {then}` shows what is due then."
+        )
+
+
 async def stay(client: "Client", name: str, stack: "Stack", *, kept: bool = True) -> "RunReport":
     """Show a run until it ends, and give its report; explains what becomes of it, if it is kept, when interrupted."""
     watching = asyncio.create_task(_watch(client, name))
@@ -114,16 +129,21 @@ async def _watch(client: "Client", name: str) -> "RunReport":
     """Show the run; silence of Temporal or of the worker is waited out, it may be on its way back."""
     from temporalio.service import RPCError, RPCStatusCode
 
-    from orchestrator.cli.progress import live
+    from orchestrator.cli.progress import live, to_decide
     from orchestrator.runs import run_report, watch_run
 
     silent_since: float | None = None
+    asked = ""
     with live() as update:
         while True:
             try:
                 async for progress in watch_run(client, name):
                     silent_since = None
                     update(progress)
+                    wanted = progress.status.approval
+                    if wanted is not None and wanted.digest != asked:
+                        asked = wanted.digest
+                        show.note(to_decide(progress.status), style=None)
                 return await run_report(client, name)
             except RPCError as error:
                 # The client's own time-out for one answer comes as CANCELLED.
@@ -195,7 +215,10 @@ def print_report(report: "RunReport", unknown: str | None = None) -> None:
         lines["Quarantined"] = show.counted(counts.quarantined, "file")
     if report.jobs:
         lines["Jobs"] = f"{show.number(report.jobs)} in {show.counted(len(report.rounds), 'round')}"
-    if plan is not None:
+    if plan is not None and plan.files and not counts.total and not report.jobs:
+        lines.pop("Done", None)
+        lines["Sent"] = "nothing: no job was submitted, every file is as it was"
+    elif plan is not None:
         agrees = "adds up" if counts.total == plan.files else f"but the plan holds {show.number(plan.files)}"
         lines["Sum"] = f"{show.counted(counts.total, 'file')} accounted for: {agrees}"
     show.facts(lines)

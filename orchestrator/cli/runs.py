@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -144,22 +145,29 @@ def files(
         for row in rows:
             show.document(row)
         return
-    from workflows.names import printable, shown
-
-    shown_rows = 0
-    for row in rows:
-        colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
-        why = f" {row['reason']}" if row["reason"] else ""
-        show.out().print(
-            f"[{colour}]{row['outcome']}{why}[/]  [dim]{'?' if row['size'] is None else show.size(row['size'])}[/]  ",
-            end="",
-        )
-        show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
-        shown_rows += 1
+    shown_rows, width = 0, 0
+    while some := list(islice(rows, _MANY)):  # A list of any length is aligned without being held in memory.
+        width = max(width, *map(len, map(_ending, some)))
+        for row in some:
+            _print_file(row, width)
+        shown_rows += len(some)
     if total > shown_rows:
         show.note(f"{show.number(total - shown_rows)} more: --limit 0 lists all, --outcome and --reason choose.")
     elif total == 0:
         show.say("No such file in this run.")
+
+
+def _ending(row: dict[str, Any]) -> str:
+    return f"{row['outcome']} {row['reason'] or ''}".rstrip()
+
+
+def _print_file(row: dict[str, Any], width: int) -> None:
+    from workflows.names import printable, shown
+
+    colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
+    size = "?" if row["size"] is None else show.size(row["size"])
+    show.out().print(f"[{colour}]{_ending(row):<{width}}[/]  [dim]{size:>10}[/]  ", end="")
+    show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
 
 
 def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
@@ -313,7 +321,7 @@ def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, 
 
 
 def _print_progress(progress: "RunProgress") -> None:
-    from orchestrator.cli.progress import detail, doing, waits_for
+    from orchestrator.cli.progress import detail, doing, to_decide, waits_for
 
     status = progress.status
     show.marked(show.state(progress.state), f"{status.run}, started {show.moment(status.started)} by {status.actor}")
@@ -323,8 +331,7 @@ def _print_progress(progress: "RunProgress") -> None:
         lines["Digest"] = status.plan.digest
     show.facts({name: value for name, value in lines.items() if value})
     if status.approval is not None:
-        show.note(f"\nTo let it run:  orchestrator approve {status.run} --digest {status.approval.digest[:12]}")
-        show.note(f"To end it:      orchestrator reject {status.run} --reason '...'")
+        show.note(f"\n{to_decide(status)}")
     if progress.in_flight:
         table = show.grid(">job", ">batch", ">round", "state", ">progress")
         for one in progress.in_flight[:20]:

@@ -1,17 +1,24 @@
-"""What people and scripts read: tables and figures for the one, JSON documents for the other."""
+"""What people and scripts read: tables and figures for the one, JSON documents for the other.
+
+Names, messages and values come from outside and may hold anything. Who prints one puts it on one line with `shown` or
+`printable` (`workflows/names.py`); whatever was forgotten is escaped here, so that nothing steers a terminal.
+"""
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from workflows.names import printable
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable
+    from rich.segment import Segment
     from rich.table import Table
 
 _PIPE_WIDTH = 240
@@ -24,7 +31,7 @@ def out() -> "Console":
     from rich.console import Console
 
     # In a pipe nobody looks at the width: names and digests stay in one piece.
-    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return _harmless(Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH))
 
 
 @cache
@@ -32,12 +39,17 @@ def err() -> "Console":
     """The console of what goes on meanwhile, and of errors: standard error."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, emoji=False)
+    return _harmless(Console(stderr=True, highlight=False, emoji=False))
+
+
+def harmless(text: str) -> str:
+    """Escape whatever could steer a terminal or mislead its reader; the ends of lines stay."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def say(text: str = "", style: str | None = None, *, whole: bool = False) -> None:
     """Print a line of the answer; `whole` keeps it in one piece however long it is, so that it can be copied."""
-    out().print(text, style=style, markup=False, soft_wrap=whole or not out().is_terminal)
+    out().print(harmless(text), style=style, markup=False, soft_wrap=whole or not out().is_terminal)
 
 
 def marked(mark: str, text: str) -> None:
@@ -45,6 +57,7 @@ def marked(mark: str, text: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    text = harmless(text)
     if not out().is_terminal or " " not in text:
         out().print(Text.from_markup(f"{mark}  ") + Text(text), soft_wrap=True)
         return
@@ -69,7 +82,7 @@ def table(rows: "Table") -> None:
 
 def note(text: str, style: str | None = "dim") -> None:
     """Print a line about what goes on, apart from the answer."""
-    err().print(text, style=style, markup=False, soft_wrap=not err().is_terminal)
+    err().print(harmless(text), style=style, markup=False, soft_wrap=not err().is_terminal)
 
 
 def document(value: Any) -> None:
@@ -173,6 +186,32 @@ def actor() -> str:
     except (KeyError, OSError):
         name = f"uid {os.getuid()}"
     return f"{name}@{socket.gethostname()}"
+
+
+def _harmless(console: "Console") -> "Console":
+    """Let this console write nothing but its own control codes."""
+    console.push_render_hook(_Escaping())  # type: ignore[arg-type]  # Its base would cost every command the import.
+    return console
+
+
+class _Escaping:
+    """Puts everything that is printed behind an escape."""
+
+    def process_renderables(self, renderables: "list[ConsoleRenderable]") -> "list[ConsoleRenderable]":
+        return [_Escaped(one) for one in renderables]
+
+
+class _Escaped:
+    """A thing to print whose text is escaped at last; what its author escaped already is not changed."""
+
+    def __init__(self, whole: "ConsoleRenderable") -> None:
+        self._whole = whole
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterable[Segment]":
+        from rich.segment import Segment
+
+        for segment in console.render(self._whole, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
 
 
 def _plain(value: Any) -> Any:

@@ -50,11 +50,11 @@ class _Contradictions:
             inside = list(self.within(value, (*where, key)))
             yield from inside
             if not inside and self._never(form):
-                yield self._finding(where, f"`not: {_text(parse_condition(value))}` can never hold")
+                yield self._finding(where, f"`not: {condition_said(parse_condition(value))}` can never hold")
         elif key in ("path", "name"):
             yield from self._globs(key, value, (*where, key))
         elif self._never(form):
-            yield self._finding((*where, key), f"`{_text(parse_condition(form))}` can never hold")
+            yield self._finding((*where, key), f"`{condition_said(parse_condition(form))}` can never hold")
 
     def _together(self, form: Any, parts: list[tuple[Any, Place]], where: Place) -> Iterator[Finding]:
         inside = [finding for part, place in parts for finding in self.within(part, place)]
@@ -64,7 +64,8 @@ class _Contradictions:
             return
         for one, two in list(combinations(range(len(parts)), 2))[:MOST_PAIRS]:
             if self._impossible(conditions[one], conditions[two]):
-                text = f"`{_text(conditions[one])}` and `{_text(conditions[two])}` can never hold together"
+                one_said, two_said = condition_said(conditions[one]), condition_said(conditions[two])
+                text = f"`{one_said}` and `{two_said}` can never hold together"
                 yield self._finding(parts[two][1], f"{text}: mend one of them, or write `any`")
                 return
         yield self._finding(where, "these can never all hold together: mend one of them, or write `any`")
@@ -97,7 +98,8 @@ class _Contradictions:
         return Finding("never-holds", where, text + protects)
 
 
-def _text(condition: Condition) -> str:
+def condition_said(condition: Condition) -> str:
+    """Write a condition as a message quotes it: a class by its name, a composed one as it is written."""
     if isinstance(condition, Named):
         return condition.name
     text = condition_text(condition)

@@ -5,7 +5,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from orchestrator.linting.finding import Finding, Place
+from orchestrator.linting.selection import takes
 from workflows.approving import is_destructive
+from workflows.conditions import Member
+from workflows.order import THERE_ALREADY
 from workflows.policy import Policy
 from workflows.units import duration_text, size_text
 
@@ -18,6 +21,7 @@ def safety_findings(policy: Policy) -> Iterator[Finding]:
     yield from _deletion(policy)
     yield from _approval(policy)
     yield from _guards(policy)
+    yield from _limits(policy)
     yield from _times(policy)
     yield from _drains(policy)
 
@@ -91,6 +95,21 @@ def _guards(policy: Policy) -> Iterator[Finding]:
     if "on_exceed" in guards.model_fields_set and all(getattr(guards, key) is None for key in bounds):
         text = "`on_exceed` has no effect: there is no guard on the plan's size; add one, such as `max_files: 100_000`"
         yield Finding("no-effect", ("guards", "on_exceed"), text, at_key=True)
+
+
+def _limits(policy: Policy) -> Iterator[Finding]:
+    """Find limits that are spent on what is done already, in every run again."""
+    select, there = policy.select, THERE_ALREADY.get(policy.run.hub_workflow, ())
+    if (select.limit.files, select.limit.bytes) == (None, None) or select.source.discovery is not None:
+        return
+    taken = [word for word in there if takes(select, Member("status", (word,)))]
+    if taken:
+        words = taken[0] if len(taken) == 1 else f"[{', '.join(taken)}]"
+        text = (
+            f"`limit` also counts files that are {' or '.join(taken)} already, so run after run may take the same ones "
+            f"and never come to the others: add {{status: {words}}} to `exclude`"
+        )
+        yield Finding("limit-counts-what-is-done", ("select", "limit"), text, at_key=True)
 
 
 def _times(policy: Policy) -> Iterator[Finding]:

@@ -31,18 +31,28 @@ def selection_findings(select: Select, form: Any) -> Iterator[Finding]:
             yield Finding("rule-never-decides", ("select", "rules", index), f"rule `{rule.name}` never decides: {why}")
 
 
+def takes(select: Select, condition: Condition) -> bool:
+    """Tell whether the selection may take a file for which the condition holds."""
+    possible, such = _possible(select), (condition, Truth.TRUE)
+    if not select.rules:
+        return possible.file_with(such, *_free(select.exclude))
+    return any(
+        possible.file_with(such, *_decided(select, index)) for index, rule in enumerate(select.rules) if not rule.keep
+    )
+
+
 def _possible(select: Select) -> Possible:
     return Possible(select.classes, select.folders, nothing_but_paths=select.source.format in _PLAIN_LISTS)
 
 
 def _nothing_is_taken(select: Select, possible: Possible) -> Finding | None:
     if select.rules:
-        takes = any(
+        some = any(
             not rule.keep and possible.file_with(*_decided(select, index)) for index, rule in enumerate(select.rules)
         )
     else:
-        takes = possible.file_with(*_free(select.exclude))
-    if takes:
+        some = possible.file_with(*_free(select.exclude))
+    if some:
         return None
     for index, condition in enumerate(select.exclude):
         if not possible.file_with((condition, Truth.FALSE)):

@@ -79,6 +79,34 @@ def test_verify_of_a_broken_chain_names_the_record_and_ends_with_one(written: Au
     assert json.loads(out)["broken_at"] == 4
 
 
+def test_a_noted_hash_is_found_again_although_records_followed(written: AuditLog) -> None:
+    head = written.verify().head
+    written.append(AuditRecord(event=Event.RUN_PAUSED, actor="ann@host", run="r1", key="q", body={"reason": ""}))
+    for noted in (head, f"6:{head}"):
+        code, out = command("verify", "--expect", noted)
+        assert (code, "record 6, 1 record before the end" in out) == (0, True)
+    assert json.loads(command("verify", "--expect", head, "--json")[1])["expected_at"] == 6
+
+
+def test_an_audit_that_was_cut_off_is_told_by_the_noted_hash_alone(written: AuditLog, url: str) -> None:
+    head = written.verify().head
+    forger = Forger(url)
+    forger.run("DELETE FROM audit WHERE seq = 6")
+    forger.close()
+    assert command("verify")[0] == 0, "the rest is a chain"
+    code, out = command("verify", "--expect", head)
+    assert (code, "NOT the audit whose hash was noted: no record has it" in out) == (1, True)
+    told = json.loads(command("verify", "--expect", head, "--json")[1])
+    assert (told["ok"], told["expected_at"]) == (False, None)
+
+
+def test_a_noted_hash_must_be_at_its_place_and_be_a_hash(written: AuditLog) -> None:
+    code, out = command("verify", "--expect", f"5:{written.verify().head}")
+    assert (code, "noted of record 5, and is that of record 6" in out) == (1, True)
+    with pytest.raises(Refusal, match="64 hex digits"):
+        command("verify", "--expect", "abc")
+
+
 def test_reading_an_audit_that_nobody_wrote_is_refused_and_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,3 +126,17 @@ def test_a_policy_of_several_sites_asks_for_one(machine: Machine, policy: Path) 
     ended = machine.run("explain", "every", "/mmfs1/projects/a.mov")
     assert ended.returncode == 2 and "--site london" in ended.stderr
     assert machine.json("explain", "every", "/mmfs1/projects/a.mov", "--site", "london")["policy"] == "every"
+
+
+def test_a_name_that_would_steer_a_terminal_is_escaped_wherever_it_is_shown(machine: Machine, policy: Path) -> None:
+    name = "esc\x1b[31m line\nend byte\udcff rtl\u202egpj.txt"
+    said = "esc\\x1b[31m line\\nend byte\\xff rtl\\u202egpj.txt"
+    made(machine, name, accessed_days=1, modified_days=1)
+    ended = machine.run("explain", "every", f"/mmfs1/projects/{name}")
+    assert ended.stdout.splitlines()[0] == f"/mmfs1/projects/{said}"
+    assert f"name matches *.mov  [it is {said}]" in ended.stdout
+    unknown = machine.run("explain", "every", f"/mmfs1/projects/no-{name}")
+    assert f"The Hub knows no file /mmfs1/projects/no-{said}." in unknown.stderr
+    shown = machine.run("hub", "GET", "/file/", "-p", "path=/mmfs1/projects", "-p", "site=london", "-p", "details=true")
+    for text in (ended.stdout, unknown.stderr, shown.stdout):
+        assert all(char.isprintable() or char == "\n" for char in text)

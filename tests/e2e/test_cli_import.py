@@ -189,3 +189,14 @@ def test_what_the_hub_says_in_its_own_way_is_told_not_lost(imported: tuple[Machi
     assert "path: /replace-this-rule" in text
     assert "workflow: replace-this" in text
     assert machine.run("check", str(machine.policies / "imported")).returncode == 0
+
+
+def test_an_import_fits_a_narrow_screen_and_says_what_to_type_next(imported: tuple[Machine, LocalHub]) -> None:
+    machine, _ = imported
+    lines = machine.run("import", "hub").stdout.splitlines()
+    next_steps = lines.index("All say `enabled: false`, and the Hub goes on with its own. Read them, then:")
+    assert max(map(len, lines[: next_steps - 1])) <= 100
+    folder = machine.policies / "imported"
+    assert lines[next_steps + 1] == f"  orchestrator check {folder}"
+    assert lines[-1].startswith(f"  mv {folder}/") and lines[-1].endswith(f" {machine.policies}")
+    assert machine.run(*lines[next_steps + 2].split()[1:]).returncode == 0

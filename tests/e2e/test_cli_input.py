@@ -69,6 +69,7 @@ def test_a_wrong_policy_is_named_with_file_line_and_column(machine: Machine) -> 
         (["run", "nosuch"], "/policies: there is no policy `nosuch`"),
         (["plan", "/nowhere.yaml"], "/nowhere.yaml"),
         (["run", "archive", "--as-of", "yesterday"], "expected a time"),
+        (["run", "archive", "--as-of", "2999-01-01"], "in the future"),
         (["runs", "list", "--limit", "0"], "--limit"),
         (["runs", "files", "no-such-run"], "no run no-such-run"),
         (["runs", "files", "r", "--outcome", "wrong"], "one of done, skipped, failed"),
@@ -122,3 +123,22 @@ def test_a_hub_that_does_not_answer_ends_with_3(machine: Machine) -> None:
     ended = machine.run("plan", "archive", ORCHESTRATOR_HUB_URL="http://127.0.0.1:9/api", ORCHESTRATOR_HUB_KEY="k")
     assert ended.returncode == 3, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_is_typed_comes_back_escaped(machine: Machine) -> None:
+    machine.policy()
+    for command in (["x\x1b[31m\u202e"], ["plan", "x\x1b[31m\u202e"], ["check", "x\x1b[31m\u202e.yaml"]):
+        ended = machine.run(*command)
+        assert ended.returncode == 2
+        assert "x\\x1b[31m\\u202e" in ended.stdout + ended.stderr, command
+        assert not {"\x1b", "\u202e"} & {*ended.stdout, *ended.stderr}
+
+
+def test_a_policy_whose_own_tests_fail_is_not_run(machine: Machine) -> None:
+    file = machine.policy()
+    with file.open("a") as more:
+        more.write("tests:\n  - {file: {path: /mmfs1/projects/a.mov, status: resident}, expect: stays}\n")
+    ended = machine.run("run", "archive")
+    assert ended.returncode == 2
+    line = len(file.read_text().splitlines())
+    assert ended.stderr.startswith(f"{file}:{line}:5: tests[0]: expected stays, found selected by rule media")

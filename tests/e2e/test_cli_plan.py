@@ -198,3 +198,53 @@ def test_an_interrupted_plan_leaves_nothing_behind(machine: Machine) -> None:
     assert not spill.is_dir() or not [one for one in spill.iterdir() if one.name.startswith("work-")]
     kept = machine.state / "store" / "inventories"
     assert all((one / "inventory.json").is_file() for one in kept.iterdir()) if kept.is_dir() else True
+
+
+def test_what_the_hub_does_not_know_is_said_of_a_list_and_of_a_hub_workflow(machine: Machine) -> None:
+    machine.fill(1)
+    (machine.folder / "list.txt").write_text("/mmfs1/projects/f0000.mov\n/mmfs1/projects/gone.mov\n/mmfs1/projects\n")
+    text = OLD_AND_BIG[: OLD_AND_BIG.index("  rules")].replace("{{space: projects}}", "{{manifest: list.txt}}")
+    write(machine, "listed", text=text + "run: {{workflow: migrat, queue: defalt}}\n")
+    plan = machine.json("plan", "listed")
+    assert plan["doubts"] == [
+        "the Hub has no workflow migrat: did you mean `migrate`?",
+        "site london has no queue defalt: did you mean `default`?",
+        "2 of the 3 listed paths are not known to the Hub as files, such as /mmfs1/projects, /mmfs1/projects/gone.mov: "
+        "a run counts them as failed (no_such_file)",
+    ]
+    assert "Look: the Hub has no workflow migrat: did you mean `migrate`?" in machine.run("plan", "listed").stdout
+
+
+def test_a_plan_that_the_hub_has_nothing_against_warns_of_nothing(machine: Machine) -> None:
+    machine.fill(1)
+    write(machine, "archive")
+    assert machine.json("plan", "archive")["doubts"] == []
+
+
+def test_a_site_that_the_hub_does_not_have_is_named_with_the_nearest(machine: Machine) -> None:
+    write(machine, "elsewhere", text=OLD_AND_BIG.replace("site: london", "site: londn"))
+    for command in (["plan", "elsewhere"], ["explain", "elsewhere", "/mmfs1/projects/a"]):
+        ended = machine.run(*command)
+        assert ended.returncode == 2
+        assert ended.stderr.splitlines()[-1] == "the Hub has no site londn: did you mean `london`?"
+
+
+def test_what_is_migrated_already_is_not_said_to_be_sent(machine: Machine) -> None:
+    machine.fill(3)
+    write(machine, "archive")
+    assert "Would send  3 files" in machine.run("plan", "archive").stdout
+    assert machine.run("run", "archive").returncode == 0
+    said = machine.run("plan", "archive").stdout
+    assert "Would send  0 files, 0 B" in said
+    assert "Would skip  3 files, 58.6 KiB: are migrated already (already_done)" in said
+    assert machine.json("plan", "archive")["there_already"] == {"files": 3, "bytes": 60_000}
+
+
+def test_a_difference_and_an_exclude_that_matches_nothing_are_seen_first(machine: Machine) -> None:
+    machine.fill(1)
+    write(machine, "archive", text=OLD_AND_BIG.replace("  rules:", '  exclude: [{{path: "**/legal/**"}}]\n  rules:'))
+    machine.json("plan", "archive")
+    lines = machine.run("plan", "archive", "--diff", "last").stdout.splitlines()
+    assert lines[1].startswith("Against the plan of")
+    idle = next(line for line in lines if line.startswith("exclude"))
+    assert idle.split() == ["exclude", "path", "matches", "**/legal/**", "0", "matches", "nothing"]

@@ -157,3 +157,36 @@ def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) 
     nonsense = machine.run("runs", "files", report["run_id"], "--reason", "nonsense")
     assert nonsense.returncode == 2
     assert "--reason nonsense: expected one of aborted, already_done" in nonsense.stderr
+
+
+def test_a_listed_path_that_the_hub_never_knew_ends_failed(machine: Machine) -> None:
+    machine.fill(1)
+    (machine.folder / "list.txt").write_text("/mmfs1/projects/f0000.mov\n/mmfs1/projects/gone.mov\n")
+    policy = machine.policies / "listed.yaml"
+    policy.write_text("version: 1\nname: listed\nsite: london\nselect: {from: {manifest: list.txt}}\n")
+    with policy.open("a") as more:
+        more.write("run: {workflow: migrate}\n")
+    ended = machine.run("run", "listed")
+    assert ended.returncode == 1, ended.stderr
+    assert "Failed  1 no_such_file" in ended.stdout
+    rows = machine.run("runs", "files", "--outcome", "failed").stdout
+    assert "/mmfs1/projects/gone.mov  (the Hub knows no such file)" in rows
+    lines = machine.run("runs", "files").stdout.splitlines()
+    assert len({line.index("/mmfs1/") for line in lines}) == 1, "the paths stand below each other"
+
+
+def test_a_run_that_waits_for_a_person_says_what_to_type_and_when_nobody_does_that_nothing_was_sent(
+    machine: Machine,
+) -> None:
+    machine.fill(1)
+    file = machine.policy()
+    with file.open("a") as more:
+        more.write("approval: {required: always, expires: 2s}\n")
+    ended = machine.run("run", "archive")
+    assert ended.returncode == 1
+    run = machine.json("runs", "list")[0]["run_id"]
+    digest = machine.json("runs", "show")["plan"]["digest"]
+    assert f"orchestrator approve {run} --digest {digest}\n" in ended.stderr
+    assert f"orchestrator reject {run} --digest {digest} --reason '...'\n" in ended.stderr
+    assert "Sent    nothing: no job was submitted, every file is as it was" in ended.stdout
+    assert "Sum" not in ended.stdout

@@ -88,7 +88,7 @@ class TestARun:
     ) -> None:
         report = await finished(client, settings, a_policy(workflow="migrat"))
         assert report.state is RunState.FAILED
-        assert "no workflow 'migrat'" in (report.trouble or "")
+        assert "no workflow migrat: did you mean `migrate`?" in (report.trouble or "")
 
     async def test_tries_failed_files_again_and_gives_up_at_the_end_of_the_ladder(
         self, client: Client, settings: Settings, hub: LocalHub

@@ -235,3 +235,22 @@ def test_two_plans_differ_as_their_sets_of_files_do(new: dict[int, int], old: di
     if new != old:  # the very same plan is not compared with itself
         assert diff.resized == sum(new[one] != old[one] for one in both)
         assert len(diff.added.examples) == min(3, len(added))
+
+
+def test_what_is_where_the_hub_workflow_puts_it_is_counted(tmp_path: Path) -> None:
+    statuses = ["resident", "premigrated", "migrated", None]
+    records = [FileRecord(f"/a/{number}", "file", 10, status=status) for number, status in enumerate(statuses)]
+    for workflow, files in (("migrate", 1), ("premigrate", 2), ("recall", 1), ("send", 0)):
+        planner = Planner(tmp_path / workflow)
+        policy = made_policy(run={"workflow": workflow})
+        report = planner.report(policy, planner.plan(policy, records))
+        assert (report.there_already.files, report.there_already.bytes) == (files, 10 * files), workflow
+
+
+def test_an_exclude_that_holds_for_no_file_is_named(tmp_path: Path) -> None:
+    exclude = [{"type": "mov"}, {"path": "**/legal/**"}, {"size": "> 5B"}]
+    policy = made_policy(select={"from": {"path": "/a"}, "exclude": exclude})
+    planner = Planner(tmp_path)
+    records = [FileRecord("/a/x.mov", "file", 10), FileRecord("/a/y", "file", None)]
+    report = planner.report(policy, planner.plan(policy, records))
+    assert (report.excluded, report.idle_excludes) == ((1, 0, 1), (1,))

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.catalog import load_policy
 from orchestrator.check import check
+from orchestrator.check_report import Remark
 from orchestrator.policy_schema import policy_schema
 from tests.unit.documentation import EXAMPLES, ROOT, Example
 from workflows.conditions import ATTRIBUTES
@@ -21,12 +22,15 @@ GOLDEN = ROOT / "tests" / "golden"
 OWN = [example for example in EXAMPLES if not example.page.startswith("shared/")]
 
 
+def remarks(file: Path) -> list[Remark]:
+    return [remark for checked in check([file]).files for remark in checked.all_remarks]
+
+
 @pytest.mark.parametrize("example", OWN, ids=str)
 def test_every_example_is_a_policy_that_holds_its_tests_and_has_no_warning(example: Example, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(example.whole, encoding="utf-8")
-    report = check([file])
-    assert [str(one) for one in (*report.problems, *report.warnings)] == []
+    assert [str(one.problem) for one in remarks(file) if one.code != "not-run-yet"] == []
 
 
 @pytest.mark.parametrize("example", [one for one in EXAMPLES if one not in OWN], ids=str)
@@ -40,11 +44,13 @@ def test_the_language_s_own_example_is_a_policy() -> None:
     assert [problem.message[:56] for problem in report.problems] == [
         "tests[0]: expected rule media, found unknown (exclude ne"
     ]
-    assert report.warnings == ()
+    # Nor does it leave out what is migrated already, which its limit counts.
+    codes = {one.code for one in remarks(GOLDEN / "policies" / "reference.yaml")}
+    assert codes - {"not-run-yet"} == {"test-failed", "limit-counts-what-is-done"}
 
 
 def test_the_language_s_own_campaign_is_a_policy() -> None:
-    assert check([GOLDEN / "policies" / "campaign.yaml"], strict=True).ok
+    assert {one.code for one in remarks(GOLDEN / "policies" / "campaign.yaml")} <= {"not-run-yet"}
 
 
 def test_the_example_of_every_key_has_every_key() -> None:
@@ -95,7 +101,7 @@ def test_what_is_not_run_yet_is_named_and_nothing_else() -> None:
     campaign = load_policy((GOLDEN / "policies" / "campaign.yaml").read_bytes())
     words = {*unready(whole), *unready(campaign)}
     found = re.search(r"\*\*Read and checked, but not yet run\*\*: (.*?)\n\n", PAGE, flags=re.DOTALL)
-    named = set(re.findall(r"`([a-z_.]+)`", found[1])) - {"plan"} if found else set()
+    named = set(re.findall(r"`([a-z_.]+)`", found[1])) - {"plan", "check"} if found else set()
     assert named == words
 
 
@@ -105,6 +111,7 @@ def test_every_code_of_lint_is_in_the_table() -> None:
     expected = (GOLDEN / "lint" / "expected.txt").read_text(encoding="utf-8")
     assert len(codes) >= 12
     assert [code for code in sorted(codes) if f"`{code}`" not in PAGE] == []
+    codes -= {"not-run-yet"}  # Its words become fewer with every version.
     assert [code for code in sorted(codes) if f" {code}: " not in expected] == []
 
 

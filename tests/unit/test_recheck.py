@@ -117,6 +117,14 @@ async def test_refused_credentials_are_not_a_property_of_a_file() -> None:
         await left_out({"/a/f": AS_PLANNED, "/b/f": 401, "/c/f": AS_PLANNED})
 
 
+@pytest.mark.parametrize("now", [None, {"type": "directory"}])
+async def test_a_path_that_only_a_list_named_fails_for_there_is_no_such_file(now: Mapping[str, Any] | None) -> None:
+    files = {"/a/f": AS_PLANNED, **({} if now is None else {"/b/f": now})}
+    policy = made_policy(select={"from": {"manifest": "list.txt"}})
+    batch = a_batch("/a/f", "/b/f", size=None, modified_us=None)
+    assert await left_out(files, order_of(policy), batch) == [(1, "failed", "no_such_file")]
+
+
 @pytest.mark.parametrize(
     ("workflow", "now", "place"),
     [
