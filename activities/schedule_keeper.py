@@ -8,13 +8,15 @@ from itertools import islice
 
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities import schedules
 from activities.audit import Audit, AuditRecord, Event, record_key
 from activities.fire_times import fire_times
 from activities.heartbeat import beating
 from activities.schedules import Found
-from activities.starting import missed_start
+from activities.starting import missed_start, start_key
+from workflows.ids import fired_id
 from workflows.payload import Payload
 
 GRACE = timedelta(minutes=2)
@@ -58,7 +60,7 @@ class ScheduleKeeper:
         async with beating(lambda: {"missed": missed}):
             async for found in schedules.find(self.client, self.task_queue):
                 try:
-                    until = await schedules.renew(self.client, found, now)
+                    until = await schedules.renew(self.client, self.task_queue, found, now)
                 except Exception as error:
                     # One that cannot be renewed must not stop the others; it is told, and tried again in minutes.
                     _log.exception("a schedule could not be renewed: %s", found.id)
@@ -69,6 +71,7 @@ class ScheduleKeeper:
                     renewed.append(found.id)
                     await self._tell_renewed(found, until)
                 missed += await self._record_missed(found, keep.looked, now)
+                missed += await self._record_cut_off(found, keep.looked, now)
         return Kept(looked=now, renewed=tuple(renewed), missed=missed, running_out=tuple(running_out))
 
     async def _tell_renewed(self, found: Found, until: datetime) -> None:
@@ -89,17 +92,46 @@ class ScheduleKeeper:
             return 0
         missed = 0
         for meant in islice(due(found, looked, now, self.grace), MOST_MISSED):
-            record = missed_start(start, meant)
-            if await self.audit.find(record.key) is not None:
-                continue
-            missed += (await self.audit.write(record))[0].same
+            missed += await self._record(missed_start(start, meant))
         return missed
+
+    async def _record_cut_off(self, found: Found, looked: datetime | None, now: datetime) -> int:
+        """Record the starts that were still to be made when their Schedule was written anew, and were not."""
+        start = found.start
+        if start is None:
+            return 0
+        missed = 0
+        for one in found.cut_off:
+            for meant in one.settled(looked, now, self.grace):
+                # Delayed by its jitter, a start may have been made by the Schedule that came after.
+                made = await self._is_made(one.fired_at(meant)) or await self._is_made(fired_id(found.fire, meant))
+                if made or await self.audit.find(start_key(start.key_at(meant))) is not None:
+                    continue
+                why = f"its schedule was written anew at {one.at:%Y-%m-%d %H:%M:%S} UTC, and nothing had started it yet"
+                missed += await self._record(missed_start(start, meant, key=one.key_at(meant), text=one.text, why=why))
+        return missed
+
+    async def _is_made(self, fired: str) -> bool:
+        """Tell whether the engine has started something, which may still have to be heard."""
+        try:
+            await self.client.get_workflow_handle(fired).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def _record(self, record: AuditRecord) -> int:
+        if await self.audit.find(record.key) is not None:
+            return 0
+        return int((await self.audit.write(record))[0].same)
 
 
 def due(found: Found, looked: datetime | None, now: datetime, grace: timedelta = GRACE) -> Iterator[datetime]:
     """Give the fire times that must have been heard of by now, and had not to be at the last look.
 
-    What lies before the Schedule was written is not its own: the engine starts nothing from before a change.
+    What lies before the Schedule was written is not its own: the engine starts nothing from before a change, and what
+    a change cut off is told of by `CutOff`.
     """
     start = found.start
     if start is None or found.written is None:

@@ -1,88 +1,100 @@
-"""The Temporal Schedules of ours: made from a scheduled start, found again, renewed before their calendars run out.
+"""The Temporal Schedules of ours: written, found again, renewed before their calendars run out.
 
-The engine gets explicit UTC calendars and no zone. What a Schedule is for is in its action: the scheduled start as its
-argument and, as a memo, our digest, when it was written and how far its calendars reach.
+The engine drops an update whose conflict token is stale, and says nothing; the SDK sends no token, so that its updates
+overwrite what somebody changed meanwhile. Each write here carries the token, and looks whether it arrived.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import Any
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 
-import rfc8785
+from temporalio.api.workflowservice.v1 import UpdateScheduleRequest
 from temporalio.client import (
     Client,
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleDescription,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
     ScheduleState,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.calendars import calendars
-from workflows.ids import fire_id, schedules_prefix
+from activities.cut_off import CutOff, carried_on, cut_off
+from activities.schedule_form import Found, digest_of, read_found, schedule_of, until_of
+from workflows.ids import schedules_prefix
 from workflows.scheduled import ScheduledStart
+
+__all__ = [
+    "Found",
+    "Meanwhile",
+    "digest_of",
+    "find",
+    "find_one",
+    "follow_pause",
+    "policy_of",
+    "put",
+    "remove",
+    "renew",
+    "set_paused",
+    "site_of",
+]
 
 RENEW_WITHIN = timedelta(days=30)
 """Calendars that end sooner than this are written anew; they reach over a year wherever that is possible."""
 
 _AT_ONCE = 32
-
-_FORM = 1
-"""The form in which a scheduled start becomes a Schedule; another one means that all are written anew."""
+_TRIES = 10
 
 
-@dataclass(frozen=True)
-class Found:
-    """A Schedule of ours as the engine has it.
-
-    `start` and `digest` are missing where somebody has put something else into it. `whole` tells whether its calendars
-    and its policies are still the ones that were written.
-    """
-
-    id: str
-    start: ScheduledStart | None
-    digest: str | None
-    written: datetime | None
-    until: datetime | None
-    paused: bool
-    note: str | None
-    next_times: tuple[datetime, ...]
-    whole: bool
+class Meanwhile(Exception):
+    """Somebody else changes a Schedule at the same time: look again at what it is now."""
 
 
-def policy_of(schedule: str) -> str:
+def policy_of(task_queue: str, name: str) -> str:
     """Give the policy that the id of a Schedule of ours names."""
-    return schedule.rsplit("/schedule/", 1)[1].split("/")[0]
+    return name.removeprefix(schedules_prefix(task_queue)).split("/")[0]
 
 
-def digest_of(start: ScheduledStart) -> str:
-    """Identify what a Schedule is to do: SHA-256 over the policy, its version, the site and the trigger."""
-    body: dict[str, str | int] = {
-        "form": _FORM,
-        "policy": start.policy.digest,
-        "version": start.version,
-        "site": start.site,
-        "trigger": start.trigger,
-    }
-    return sha256(rfc8785.dumps(body)).hexdigest()
+def site_of(task_queue: str, name: str) -> str:
+    """Give the site that the id of a Schedule of ours names."""
+    return name.removeprefix(schedules_prefix(task_queue)).partition("/")[2].rpartition("/")[0]
 
 
-async def put(client: Client, start: ScheduledStart, task_queue: str, now: datetime) -> None:
-    """Make the Schedule, or write it anew; whoever paused it finds it paused, with the note."""
-    wanted, name = _schedule(start, task_queue, now), start.id_in(task_queue)
-    try:
-        await client.create_schedule(name, wanted)
-    except ScheduleAlreadyRunningError:
-        await _rewrite(client, name, wanted)
+async def put(
+    client: Client,
+    start: ScheduledStart,
+    task_queue: str,
+    now: datetime,
+    *,
+    seen: str | None = None,
+    replaces: str | None = None,
+    note: str | None = None,
+) -> None:
+    """Make the Schedule, or write it anew; whoever paused it finds it paused, with the note.
+
+    `seen` is the digest of the one that may be overwritten; raises Meanwhile for any other. `replaces` is the id of a
+    Schedule that this one takes the place of: a pause goes over to it. With a `note` one that is new begins paused.
+    """
+    name = start.id_in(task_queue)
+    old = await find_one(client, replaces) if replaces is not None else None
+    if await _create(client, start, task_queue, now, old, note):
+        return
+
+    def anew(found: Found, state: ScheduleState) -> Schedule:
+        if found.digest not in (seen, digest_of(start)) and found.start is not None:
+            raise Meanwhile(f"{name} was written by somebody else meanwhile")
+        return schedule_of(start, task_queue, now, _cut_off(found, now), state)
+
+    await _write(client, name, anew)
+
+
+async def follow_pause(client: Client, old: str, new: str) -> None:
+    """Pause a Schedule that takes another one's place, if somebody paused that one at the last moment."""
+    leaving, there = await find_one(client, old), await find_one(client, new)
+    if leaving is not None and leaving.paused and there is not None and not there.paused:
+        await set_paused(client, new, True, leaving.note or "")
 
 
 async def remove(client: Client, task_queue: str, name: str) -> None:
@@ -121,111 +133,95 @@ async def find(client: Client, task_queue: str, known: Iterable[str] = ()) -> As
 
 async def find_one(client: Client, name: str) -> Found | None:
     """Look one Schedule up; None when it is gone."""
+    described = await _describe(client, name)
+    return None if described is None else await read_found(client, name, described)
+
+
+async def renew(client: Client, task_queue: str, found: Found, now: datetime) -> datetime | None:
+    """Write a Schedule's calendars anew where they would run out; give how far they reach now, None when untouched."""
+    if not _runs_out(found, now):
+        return None
+    reached: list[datetime | None] = []
+
+    def anew(found: Found, state: ScheduleState) -> Schedule | None:
+        if found.start is None or not _runs_out(found, now):
+            return None  # An apply was faster.
+        wanted = schedule_of(found.start, task_queue, now, _cut_off(found, now), state)
+        reached.append(until_of(wanted))
+        return wanted
+
+    await _write(client, found.id, anew)
+    return reached[-1] if reached else None
+
+
+def _runs_out(found: Found, now: datetime) -> bool:
+    return found.start is not None and found.until is not None and found.until - now <= RENEW_WITHIN
+
+
+async def _create(
+    client: Client, start: ScheduledStart, task_queue: str, now: datetime, old: Found | None, note: str | None
+) -> bool:
+    """Make the Schedule; False when there is one already."""
+    if old is not None:
+        state = ScheduleState(note=old.note if old.paused else "", paused=old.paused)
+    else:
+        state = ScheduleState(note=note or "", paused=note is not None)
+    before = [] if old is None else _cut_off(old, now)
+    with suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(start.id_in(task_queue), schedule_of(start, task_queue, now, before, state))
+        return True
+    return False
+
+
+async def _write(client: Client, name: str, anew: Callable[[Found, ScheduleState], Schedule | None]) -> None:
+    """Write a Schedule as it is to be in view of what it is, until that arrives; raises Meanwhile."""
+    sent: Schedule | None = None
+    for _ in range(_TRIES):
+        described = await _describe(client, name)
+        if described is None:
+            raise Meanwhile(f"{name} was deleted by somebody else meanwhile")
+        if sent is not None and await _arrived(client, described, sent):
+            return
+        sent = anew(await read_found(client, name, described), described.schedule.state)
+        if sent is None:
+            return
+        request = UpdateScheduleRequest(
+            namespace=client.namespace,
+            schedule_id=name,
+            schedule=await sent._to_proto(client),  # The SDK has no public way that keeps the token.
+            conflict_token=described.raw_description.conflict_token,
+            identity=client.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        try:
+            await client.workflow_service.update_schedule(request, retry=True)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # Servers that do tell of a stale token.
+                raise
+    raise Meanwhile(f"{name} is changed by others again and again")
+
+
+async def _arrived(client: Client, described: ScheduleDescription, sent: Schedule) -> bool:
+    there, mine = described.schedule.action, sent.action
+    assert isinstance(mine, ScheduleActionStartWorkflow), "ours start workflows"
+    if not isinstance(there, ScheduleActionStartWorkflow) or not there.memo or not mine.memo:
+        return False
+    memo = {word: (await client.data_converter.decode([value]))[0] for word, value in there.memo.items()}
+    return all(memo.get(word) == mine.memo[word] for word in ("written", "digest"))
+
+
+async def _describe(client: Client, name: str) -> ScheduleDescription | None:
     try:
-        described = await client.get_schedule_handle(name).describe()
+        return await client.get_schedule_handle(name).describe()
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    start, memo = await _read(client, described)
-    state = described.schedule.state
-    written, until = (datetime.fromisoformat(memo[word]) if memo.get(word) else None for word in ("written", "until"))
-    return Found(
-        id=name,
-        start=start,
-        digest=memo.get("digest"),
-        written=written,
-        until=until,
-        paused=state.paused,
-        note=state.note,
-        next_times=tuple(described.info.next_action_times),
-        whole=start is not None and written is not None and _is_whole(described.schedule, start, written),
-    )
 
 
-async def renew(client: Client, found: Found, now: datetime) -> datetime | None:
-    """Write a Schedule's calendars anew where they would run out; give how far they reach now, None when untouched."""
-    if found.start is None or found.until is None or found.until - now > RENEW_WITHIN:
-        return None
-    described = await client.get_schedule_handle(found.id).describe()
-    action = described.schedule.action
-    assert isinstance(action, ScheduleActionStartWorkflow), "ours start workflows"
-    wanted = _schedule(found.start, action.task_queue, now)
-    await _rewrite(client, found.id, wanted)
-    until = _memo(wanted)["until"]
-    return datetime.fromisoformat(until) if until else None
-
-
-async def _rewrite(client: Client, name: str, wanted: Schedule) -> None:
-    def keep_state(given: ScheduleUpdateInput) -> ScheduleUpdate:
-        # A Schedule without a state would go on although somebody had paused it.
-        return ScheduleUpdate(schedule=replace(wanted, state=given.description.schedule.state))
-
-    await client.get_schedule_handle(name).update(keep_state)
-
-
-def _schedule(start: ScheduledStart, task_queue: str, written: datetime) -> Schedule:
-    # A start that may still have to be caught up must be in the calendars.
-    reach = calendars(start.schedule, written - start.schedule.catch_up)
-    memo = {
-        "digest": digest_of(start),
-        "written": written.isoformat(),
-        "until": None if reach.until is None else reach.until.isoformat(),
-        "policy": start.policy.name,
-        "version": start.version,
-        "cron": start.text,
-    }
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            "Fire",
-            start,
-            id=fire_id(task_queue, start.policy.name, start.site, start.trigger),
-            task_queue=task_queue,
-            memo=memo,
-            static_summary=f"{start.policy.name}: {start.text}"[:200],
-        ),
-        spec=ScheduleSpec(calendars=list(reach.specs), jitter=start.schedule.jitter or None),
-        # The desk decides what overlaps, for all triggers of a policy; here each fire time only tells it.
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=start.schedule.catch_up),
-        state=ScheduleState(note=""),
-    )
-
-
-def _memo(schedule: Schedule) -> Any:
-    assert isinstance(schedule.action, ScheduleActionStartWorkflow), "ours start workflows"
-    return schedule.action.memo
-
-
-async def _read(client: Client, described: ScheduleDescription) -> tuple[ScheduledStart | None, dict[str, Any]]:
-    """Decode what a Schedule carries; whatever is not ours reads as nothing."""
-    action = described.schedule.action
-    if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != "Fire":
-        return None, {}
-    memo = {}
-    for word, value in (action.memo or {}).items():
-        memo[word] = (await client.data_converter.decode([value]))[0]
-    try:
-        [start] = await client.data_converter.decode(list(action.args), [ScheduledStart])
-    except (ValueError, RuntimeError):
-        return None, memo
-    return start, memo
-
-
-def _is_whole(there: Schedule, start: ScheduledStart, written: datetime) -> bool:
-    assert isinstance(there.action, ScheduleActionStartWorkflow), "ours start workflows"
-    wanted = _schedule(start, there.action.task_queue, written.astimezone(UTC))
-    return (
-        _entries(there.spec) == _entries(wanted.spec)
-        and there.spec.jitter == wanted.spec.jitter
-        and there.policy.overlap == wanted.policy.overlap
-        and there.policy.catchup_window == wanted.policy.catchup_window
-    )
-
-
-def _entries(spec: ScheduleSpec) -> tuple[Any, ...]:
-    """Give what decides the fire times, in a form in which lists and tuples are alike."""
-    calendars_there = tuple(
-        tuple(tuple(getattr(one, field.name) or ()) for field in fields(one)) for one in spec.calendars
-    )
-    others = (spec.intervals, spec.cron_expressions, spec.skip)
-    return (calendars_there, *(tuple(other or ()) for other in others), spec.start_at, spec.end_at)
+def _cut_off(found: Found, now: datetime) -> list[CutOff]:
+    """Give the starts that may not be made any more if a Schedule is written anew now; a paused one makes none."""
+    own: Iterable[CutOff] = ()
+    if found.start is not None and found.written is not None and not found.paused:
+        own = cut_off(found.start, found.fire, found.written, found.last, now)
+    return carried_on([*own, *found.cut_off], now)

@@ -271,18 +271,27 @@ def asking(site: str, wishes: Iterable[Wish]) -> AskingAll:
     )
 
 
-def missed_start(start: ScheduledStart, meant: datetime) -> AuditRecord:
-    """Tell of a scheduled start that came too late, or not at all; it has the key of the start's wish."""
+def missed_start(
+    start: ScheduledStart,
+    meant: datetime,
+    *,
+    key: str | None = None,
+    text: str | None = None,
+    why: str | None = None,
+) -> AuditRecord:
+    """Tell of a scheduled start that came too late, or not at all; it has the key of the start's wish.
+
+    Key, text and reason are the trigger's own and its `catch_up`, where nothing else is given.
+    """
     body = {
         "policy": start.policy.name,
         "site": start.site,
         "kind": "schedule",
-        "text": start.text,
+        "text": text or start.text,
         "scheduled": meant.isoformat(),
-        "why": f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
+        "why": why or f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
     }
-    key = start_key(start.key_at(meant))
-    return AuditRecord(event=Event.START_MISSED, actor="engine", key=key, body=body)
+    return AuditRecord(event=Event.START_MISSED, actor="engine", key=start_key(key or start.key_at(meant)), body=body)
 
 
 def _about(wish: Wish) -> dict[str, str | None]:

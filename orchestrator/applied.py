@@ -13,11 +13,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities import schedules
 from activities.schedule_keeper import Keep
-from activities.schedules import digest_of
+from activities.schedules import Found, Meanwhile, digest_of
 from workflows.ids import keeper_id
 from workflows.keep_schedules import KeepSchedules
 from workflows.policy import Policy
 from workflows.scheduled import ScheduledStart
+
+__all__ = [
+    "ANSWERED_WITHIN", "AS_IT_IS", "Kind", "Meanwhile", "NoWorker", "Putting", "Schedules", "There", "Wanted",
+    "answered", "keeper",
+]  # fmt: skip
 
 
 class NoWorker(Exception):
@@ -49,7 +54,10 @@ _ADVICE = "start one (`orchestrator up` or `orchestrator worker`), then do this 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One thing that the engine is to keep for a policy: its id, what it does in words, a digest of all that counts."""
+    """One thing that the engine is to keep for a policy: its id, what it does in words, a digest of all that counts.
+
+    Things with a `site` may take each other's place there, and what somebody paused stays paused then.
+    """
 
     kind: str
     id: str
@@ -57,6 +65,7 @@ class Wanted:
     digest: str
     text: str
     content: Any = field(repr=False, compare=False)
+    site: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,18 @@ class There:
     paused: bool = False
     note: str | None = None
     next_times: tuple[datetime, ...] = field(default=(), compare=False)
+    site: str | None = None
+
+
+@dataclass(frozen=True)
+class Putting:
+    """How a thing is put: what of it was there when somebody looked, and the note with which a new one is paused."""
+
+    seen: There | None = None
+    paused: str | None = None
+
+
+AS_IT_IS = Putting()
 
 
 class Kind(Protocol):
@@ -85,8 +106,8 @@ class Kind(Protocol):
     async def there(self, known: Iterable[str] = ()) -> list[There]:
         """Give all of ours that the engine keeps; `known` ids may be too new for a list of the engine's."""
 
-    async def put(self, wanted: Wanted) -> None:
-        """Make it so, whatever is there; done twice it is the same."""
+    async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
+        """Make it so; done twice it is the same. Raises Meanwhile when somebody else changes it at the same time."""
 
     async def remove(self, there: There) -> None:
         """Take it away; what is gone stays so."""
@@ -110,25 +131,46 @@ class Schedules:
             if trigger.schedule is not None
         ]
         return [
-            Wanted(self.name, one.id_in(self._task_queue), policy.name, digest_of(one), _text(one), one)
+            Wanted(self.name, one.id_in(self._task_queue), policy.name, digest_of(one), _text(one), one, one.site)
             for one in starts
         ]
 
     async def there(self, known: Iterable[str] = ()) -> list[There]:
         """Give every Schedule whose id is one of ours."""
-        found = []
-        async for one in schedules.find(self._client, self._task_queue, known):
-            policy = one.start.policy.name if one.start is not None else schedules.policy_of(one.id)
-            text = _text(one.start) if one.start is not None else "somebody has put something else into it"
-            found.append(
-                There(self.name, one.id, policy, one.digest, text, one.whole, one.paused, one.note, one.next_times)
-            )
-        return found
+        return [self._there(one) async for one in schedules.find(self._client, self._task_queue, known)]
 
-    async def put(self, wanted: Wanted) -> None:
-        """Write the Schedule, and see that the keeper runs."""
-        await schedules.put(self._client, wanted.content, self._task_queue, datetime.now(UTC))
+    def _there(self, one: Found) -> There:
+        start = one.start
+        return There(
+            kind=self.name,
+            id=one.id,
+            policy=start.policy.name if start is not None else schedules.policy_of(self._task_queue, one.id),
+            digest=one.digest,
+            text=_text(start) if start is not None else "somebody has put something else into it",
+            whole=one.whole,
+            paused=one.paused,
+            note=one.note,
+            next_times=one.next_times,
+            site=start.site if start is not None else schedules.site_of(self._task_queue, one.id),
+        )
+
+    async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
+        """Write the Schedule, see that the keeper runs, and take away the one whose place it takes."""
+        seen = how.seen
+        replaced = seen.id if seen is not None and seen.id != wanted.id else None
+        await schedules.put(
+            self._client,
+            wanted.content,
+            self._task_queue,
+            datetime.now(UTC),
+            seen=None if seen is None else seen.digest,
+            replaces=replaced,
+            note=how.paused,
+        )
         await keeper(self._client, self._task_queue)
+        if replaced is not None:
+            await schedules.follow_pause(self._client, replaced, wanted.id)
+            await schedules.remove(self._client, self._task_queue, replaced)
 
     async def remove(self, there: There) -> None:
         """Delete the Schedule."""

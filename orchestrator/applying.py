@@ -1,13 +1,14 @@
 """Applying: the difference between a catalog and what the engine does, and exactly this difference made so."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 
-from orchestrator.applied import Kind, There, Wanted
+from activities.holds import Hold, Holds
+from orchestrator.applied import Kind, Meanwhile, Putting, There
 from orchestrator.catalog import LoadedPolicy, PolicyError
+from orchestrator.difference import Action, Difference, Part, PolicyChange, parts_of
 from orchestrator.linting.finding import Severity
 from orchestrator.linting.neighbours import neighbour_findings
 from orchestrator.linting.pools import pool_findings
@@ -15,97 +16,56 @@ from orchestrator.versions import Version, VersionError, Versions
 from workflows.policy import Policy
 from workflows.unready import unready
 
+__all__ = ["Action", "ApplyError", "Applying", "Difference", "Part", "PolicyChange"]
+
 
 class ApplyError(Exception):
     """The catalog cannot be applied as it is, or not any more; the text says what to do."""
 
 
-class Action(StrEnum):
-    """What happens to one thing."""
-
-    CREATE = "create"
-    CHANGE = "change"
-    REMOVE = "remove"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One thing that the engine keeps for a policy, and what happens to it."""
-
-    action: Action
-    text: str
-    wanted: Wanted | None = None
-    there: There | None = None
-    why: str = ""
-
-    @property
-    def subject(self) -> Wanted | There:
-        """The thing itself, as it is wanted or, where it is not, as it is there."""
-        found = self.wanted or self.there
-        assert found is not None, "a part is wanted, or there, or both"
-        return found
-
-
-@dataclass(frozen=True)
-class PolicyChange:
-    """What happens to one policy; `number` is that of the version which is written, None where none is."""
-
-    policy: str
-    action: Action
-    parts: tuple[Part, ...]
-    applied: Version | None = None
-    number: int | None = None
-    diff: tuple[str, ...] = ()
-    enabled: bool = True
-
-    @property
-    def drifted(self) -> bool:
-        """Whether the engine does something else than the applied version says."""
-        return self.number is None and any(part.action is not Action.UNCHANGED for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """All that an apply would do; `others` are applied policies that the catalog does not name, and that stay."""
-
-    changes: tuple[PolicyChange, ...]
-    others: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return all(change.action is Action.UNCHANGED for change in self.changes)
-
-    def count(self, action: Action) -> int:
-        """Count the policies to which this happens."""
-        return sum(change.action is action for change in self.changes)
-
-
 class Applying:
     """Compares and applies; what is not ours is neither looked into nor touched."""
 
-    def __init__(self, versions: Versions, kinds: Sequence[Kind]) -> None:
+    def __init__(self, versions: Versions, kinds: Sequence[Kind], holds: Holds) -> None:
         self._versions = versions
         self._kinds = kinds
+        self._holds = holds
 
     async def difference(
         self, catalog: Mapping[str, LoadedPolicy], *, remove: Iterable[str] = (), prune: bool = False
     ) -> Difference:
-        """Compare a catalog with the engine; `remove` names policies to take away, `prune` all that it does not name.
+        """Compare a catalog that is to be applied with the engine, as `compare` does.
 
-        Raises ApplyError for a policy that this version could only half obey.
+        Raises ApplyError for policies that this version could only half obey, or that must not be together.
         """
         _check_whole(catalog)
-        current = self._versions.current()
+        difference = await self.compare(catalog, remove=remove, prune=prune)
+        self._refuse_errors_between(catalog, difference.others)
+        return difference
+
+    async def compare(
+        self, catalog: Mapping[str, LoadedPolicy], *, remove: Iterable[str] = (), prune: bool = False
+    ) -> Difference:
+        """Compare a catalog with the engine; `remove` names policies to take away, `prune` takes all others away."""
+        latest = self._versions.latest()
+        current = {name: version for name, version in latest.items() if not version.removed}
         leaving = set(remove) | {name for name in current if prune and name not in catalog}
-        self._refuse_errors_between(catalog, [name for name in current if name not in leaving and name not in catalog])
-        there = await self._there([*(loaded.policy for loaded in catalog.values()), *self._applied(current, leaving)])
-        orphans = {name for name in there if name not in current and name not in catalog}
-        changes = [self._changed(loaded, current.get(name), there.get(name, ())) for name, loaded in catalog.items()]
-        changes += [self._removed(name, current.get(name), there.get(name, ())) for name in sorted(leaving | orphans)]
-        others = sorted(set(current) - set(catalog) - leaving)
-        return Difference(tuple(changes), tuple(others))
+        # What is applied now may be too new for the engine's list, and so may what takes its place.
+        before = [version for name, version in current.items() if name in leaving or _differs(version, catalog)]
+        there = await self._there([*(one.policy for one in catalog.values()), *self._applied(before)])
+        orphans = {name for name in there if name not in current and name not in catalog and name not in leaving}
+        if prune:
+            leaving, orphans = leaving | orphans, set()
+        holds = self._holds.standing()
+        changes = [self._changed(loaded, latest.get(name), there.get(name, ())) for name, loaded in catalog.items()]
+        changes = [replace(one, holds=_on(holds, catalog[one.policy].policy)) for one in changes]
+        changes += [_removed(name, latest.get(name), there.get(name, ())) for name in sorted(leaving)]
+        return Difference(
+            tuple(changes),
+            tuple(sorted(set(current) - set(catalog) - leaving)),
+            tuple(_removed(name, latest.get(name), there[name]) for name in sorted(orphans)),
+            there,
+        )
 
     async def apply(
         self, difference: Difference, catalog: Mapping[str, LoadedPolicy], *, actor: str, reason: str
@@ -119,24 +79,36 @@ class Applying:
             raise ApplyError("somebody changed the engine meanwhile: nothing was applied, look at the difference again")
         for change in difference.changes:
             try:
-                self._write_version(change, catalog, actor=actor, reason=reason)
+                await self._make_so(change, catalog, actor=actor, reason=reason)
             except VersionError as error:
                 raise ApplyError(str(error)) from error
-            for part in change.parts:
-                await self._make_so(part)
+            except Meanwhile as error:
+                raise ApplyError(f"{error}: apply again, it goes on where it was") from error
 
-    def _refuse_errors_between(self, catalog: Mapping[str, LoadedPolicy], others: Iterable[str]) -> None:
-        """Let no policies start each other without end, or name a pool twice, also where applied one by one."""
-        triggers = [trigger for loaded in catalog.values() for trigger in loaded.policy.triggers]
-        if not any(trigger.after or trigger.threshold for trigger in triggers):
-            return
-        staying = {policy.name: policy for policy in self._applied(self._versions.current(), others)}
-        together = staying | {name: loaded.policy for name, loaded in catalog.items()}
-        for name, loaded in catalog.items():
-            between = neighbour_findings(loaded.policy, together, complete=False)
-            for finding in (*between, *pool_findings(loaded.policy, together)):
-                if finding.severity is Severity.ERROR:
-                    raise ApplyError(f"policy {name}: {finding.text}")
+    async def _make_so(
+        self, change: PolicyChange, catalog: Mapping[str, LoadedPolicy], *, actor: str, reason: str
+    ) -> None:
+        self._write_version(change, catalog, actor=actor, reason=reason)
+        for part in change.parts:
+            if part.action is Action.UNCHANGED:
+                continue
+            self._refuse_overtaken(change)
+            kind = next(one for one in self._kinds if one.name == part.subject.kind)
+            if part.wanted is not None:
+                await kind.put(part.wanted, Putting(part.there, change.begins_paused))
+            elif part.there is not None:
+                await kind.remove(part.there)
+        # What was written after this version was looked for may have been overwritten: then somebody must hear of it.
+        self._refuse_overtaken(change)
+
+    def _refuse_overtaken(self, change: PolicyChange) -> None:
+        """Let nothing of a version be written any more once another one is there."""
+        later = self._versions.change(change.policy, (change.number or change.latest) + 1)
+        if later is not None:
+            raise ApplyError(
+                f"{later.actor} changed {change.policy} meanwhile (version {later.number}): "
+                "apply again, it shows what is left to do"
+            )
 
     async def _there(self, policies: Iterable[Policy]) -> dict[str, list[There]]:
         """Give what the engine keeps, by policy; what these policies want is looked up one by one."""
@@ -148,11 +120,31 @@ class Applying:
                 found.setdefault(one.policy, []).append(one)
         return found
 
-    def _applied(self, current: Mapping[str, Version], names: Iterable[str]) -> Iterable[Policy]:
-        """Read the applied policies of these names, those that can be read."""
-        for version in (current[name] for name in names if name in current):
+    def _applied(self, versions: Iterable[Version]) -> Iterator[Policy]:
+        """Read the policies of these versions, those that can be read."""
+        for version in versions:
             with suppress(VersionError, PolicyError):
                 yield self._versions.policy(version)
+
+    def _refuse_errors_between(self, catalog: Mapping[str, LoadedPolicy], others: Iterable[str]) -> None:
+        """Let no policies start each other without end, or name a pool twice, also where applied one by one."""
+        triggers = [trigger for loaded in catalog.values() for trigger in loaded.policy.triggers]
+        if not any(trigger.after or trigger.threshold for trigger in triggers):
+            return
+        current = self._versions.current()
+        staying = {policy.name: policy for policy in self._applied(current[name] for name in others if name in current)}
+        together = staying | {name: loaded.policy for name, loaded in catalog.items()}
+        found = [
+            f"policy {name}: {finding.text}"
+            for name, loaded in catalog.items()
+            for finding in (
+                *neighbour_findings(loaded.policy, together, complete=False),
+                *pool_findings(loaded.policy, together),
+            )
+            if finding.severity is Severity.ERROR
+        ]
+        if found:
+            raise ApplyError("\n".join(found))
 
     def _write_version(
         self, change: PolicyChange, catalog: Mapping[str, LoadedPolicy], *, actor: str, reason: str
@@ -164,20 +156,14 @@ class Applying:
         else:
             self._versions.add(catalog[change.policy], change.number, actor=actor, reason=reason)
 
-    async def _make_so(self, part: Part) -> None:
-        kind = next(one for one in self._kinds if one.name == part.subject.kind)
-        if part.action in (Action.CREATE, Action.CHANGE) and part.wanted is not None:
-            await kind.put(part.wanted)
-        elif part.action is Action.REMOVE and part.there is not None:
-            await kind.remove(part.there)
-
-    def _changed(self, loaded: LoadedPolicy, applied: Version | None, there: Sequence[There]) -> PolicyChange:
+    def _changed(self, loaded: LoadedPolicy, latest: Version | None, there: Sequence[There]) -> PolicyChange:
         policy = loaded.policy
+        applied = None if latest is None or latest.removed else latest
         same = applied is not None and applied.digest == policy.digest
-        number = None if same else self._next_number(policy.name)
+        number = None if same else _next_number(latest)
         version = number or (applied.number if applied else 0)
         wanted = [one for kind in self._kinds for one in kind.wanted(policy, version)] if policy.enabled else []
-        parts = tuple(_parts(wanted, there))
+        parts = tuple(parts_of(wanted, there))
         if applied is None:
             action = Action.CREATE
         elif same and all(part.action is Action.UNCHANGED for part in parts):
@@ -185,15 +171,9 @@ class Applying:
         else:
             action = Action.CHANGE
         diff = () if applied is None or same else tuple(self._diff(applied, loaded))
-        return PolicyChange(policy.name, action, parts, applied, number, diff, policy.enabled)
-
-    def _removed(self, name: str, applied: Version | None, there: Sequence[There]) -> PolicyChange:
-        number = None if applied is None else self._next_number(name)
-        return PolicyChange(name, Action.REMOVE, tuple(_parts((), there)), applied, number)
-
-    def _next_number(self, policy: str) -> int:
-        newest = self._versions.newest(policy)
-        return 1 if newest is None else newest.number + 1
+        return PolicyChange(
+            policy.name, action, parts, applied, number, diff, policy.enabled, latest=latest.number if latest else 0
+        )
 
     def _diff(self, applied: Version, loaded: LoadedPolicy) -> Iterable[str]:
         try:
@@ -204,27 +184,33 @@ class Applying:
         return list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
 
 
-def _parts(wanted: Iterable[Wanted], there: Iterable[There]) -> Iterable[Part]:
-    found = {(one.kind, one.id): one for one in there}
-    for one in wanted:
-        was = found.pop((one.kind, one.id), None)
-        if was is None:
-            yield Part(Action.CREATE, one.text, one)
-        elif was.digest != one.digest:
-            yield Part(Action.CHANGE, one.text, one, was)
-        elif not was.whole:
-            yield Part(Action.CHANGE, one.text, one, was, "somebody changed it in Temporal")
-        else:
-            yield Part(Action.UNCHANGED, one.text, one, was)
-    for was in found.values():
-        yield Part(Action.REMOVE, was.text, None, was)
+def _removed(name: str, latest: Version | None, there: Sequence[There]) -> PolicyChange:
+    applied = None if latest is None or latest.removed else latest
+    number = None if applied is None else _next_number(latest)
+    parts = tuple(parts_of((), there))
+    return PolicyChange(name, Action.REMOVE, parts, applied, number, latest=latest.number if latest else 0)
+
+
+def _next_number(latest: Version | None) -> int:
+    return 1 if latest is None else latest.number + 1
+
+
+def _on(holds: Iterable[Hold], policy: Policy) -> tuple[Hold, ...]:
+    return tuple(
+        hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)
+    )
+
+
+def _differs(version: Version, catalog: Mapping[str, LoadedPolicy]) -> bool:
+    return version.policy in catalog and catalog[version.policy].policy.digest != version.digest
 
 
 def _check_whole(catalog: Mapping[str, LoadedPolicy]) -> None:
-    for name, loaded in catalog.items():
-        words = unready(loaded.policy)
-        if words:
-            raise ApplyError(
-                f"policy {name} uses {', '.join(words)}, which this version reads but does not follow yet: "
-                "leave that out to apply the rest"
-            )
+    found = [
+        f"policy {name} uses {', '.join(words)}, which this version reads but does not follow yet: "
+        "leave that out to apply the rest"
+        for name, loaded in catalog.items()
+        if (words := unready(loaded.policy))
+    ]
+    if found:
+        raise ApplyError("\n".join(found))

@@ -9,7 +9,7 @@ from orchestrator.engine import Engine
 from orchestrator.planned_starts import PlannedStart, planned_starts
 from workflows.policy import Policy
 from workflows.run import RunRequest
-from workflows.scheduled import ScheduledStart
+from workflows.scheduled import ScheduledStart, key_at
 from workflows.starts import Cause, Wish, wish_for
 
 MOST = 100
@@ -78,7 +78,8 @@ def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor:
 
 def _by_backfill(engine: Engine, policy: Policy, start: PlannedStart) -> tuple[str | None, str | None]:
     """Tell what backfills made of a time, and the key for the next one: a start that was skipped may be tried again."""
-    key = f"{policy.name}/{policy.one_site}/backfill-{start.trigger}/{start.time.at:%Y-%m-%dT%H:%M:%SZ}"
+    trigger = ScheduledStart(policy=policy, version=0, trigger=start.trigger).key
+    key = key_at(f"{policy.name}/{policy.one_site}/backfill-{trigger}", start.time.at)
     made_up, attempt, number = None, key, 1
     while (became := _told(engine, attempt)) is not None and became.startswith(_SKIPPED):
         number += 1

@@ -69,7 +69,7 @@ def _checked(file: _File, names: dict[str, str], between: dict[str, tuple[Findin
     clashes = [Remark(Severity.ERROR, "same-name", one) for one in same_name(file.loaded, names)]
     findings = lint_policy(policy, document.data, today) + (() if clashes else between[policy.name])
     remarks = sorted((_remark(file.loaded, finding) for finding in findings), key=lambda remark: remark.problem)
-    return CheckedFile(file.name, policy.name, (*clashes, *remarks), tuple(_own_tests(file.loaded)))
+    return CheckedFile(file.name, policy.name, (*clashes, *remarks), tuple(_own_tests(file.loaded)), file.loaded)
 
 
 def _remark(loaded: LoadedPolicy, finding: Finding) -> Remark:

@@ -1,9 +1,10 @@
 """What a check found: remarks on files, their counts, and the exit code that they come to."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.catalog import LoadedPolicy
 from orchestrator.documents import Problem
 from orchestrator.linting.finding import Severity
 
@@ -28,12 +29,13 @@ class OwnTest:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What was found in one file; `policy` is missing when it could not be read as one."""
+    """What was found in one file; `policy` is missing when it could not be read as one, `loaded` is what was read."""
 
     file: str
     policy: str | None
     remarks: tuple[Remark, ...] = ()
     tests: tuple[OwnTest, ...] = ()
+    loaded: LoadedPolicy | None = field(default=None, compare=False, repr=False)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -41,16 +41,16 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         storage = open_storage(settings.storage)
         versions = Versions(log, storage)
         every = kinds(client, settings.task_queue, storage)
-        watches = Watches(client, settings.task_queue)
+        watches, holds = Watches(client, settings.task_queue), Holds(log)
         yield Engine(
             settings=settings,
             client=client,
             log=log,
             versions=versions,
-            holds=Holds(log),
+            holds=holds,
             schedules=Schedules(client, settings.task_queue),
             watches=watches,
-            applying=Applying(versions, every),
+            applying=Applying(versions, every, holds),
         )
     finally:
         log.close()

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.applied_policies import policy_place
 from activities.storage import Exists, Storage
-from orchestrator.applied import ANSWERED_WITHIN, There, Wanted, answered
+from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
 from workflows.policy import Policy
@@ -44,7 +44,7 @@ class Routes:
         status = await router_status(self._client, self._task_queue)
         return [There(self.name, one.policy, one.policy, _digest(one), _text(one)) for one in status.tables]
 
-    async def put(self, wanted: Wanted) -> None:
+    async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
         """Keep the policy where the router finds it, and give the router its routes."""
         table, policy = wanted.content
         with suppress(Exists):

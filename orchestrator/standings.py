@@ -1,78 +1,125 @@
 """Where the applied policies stand: the catalog's version, the engine's, what is paused, and what comes next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from activities.holds import Hold
 from orchestrator.applied import There
-from orchestrator.applying import Action, Difference, PolicyChange
-from orchestrator.catalog import LoadedPolicy
+from orchestrator.applying import Action, PolicyChange
+from orchestrator.catalog import LoadedPolicy, PolicyError, policy_files, read_policy, same_name
+from orchestrator.documents import read_document
 from orchestrator.engine import Engine
-from orchestrator.versions import Version
+from orchestrator.versions import Version, VersionError
 from workflows.unready import unready
 
 
 @dataclass(frozen=True)
+class Folder:
+    """The policies of a folder by name, those that can be used and what is wrong with the others."""
+
+    usable: Mapping[str, LoadedPolicy]
+    wrong: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PolicyStanding:
-    """One policy: which version is applied, how the folder and the engine differ from it, what it keeps going."""
+    """One policy: which version is applied, how the folder and the engine differ from it, what it keeps going.
+
+    `trouble` says why its document cannot be used: the folder's, or the one that was applied.
+    """
 
     policy: str
     applied: Version | None
     folder: str
-    drift: tuple[str, ...]
-    parts: tuple[There, ...]
-    hold: Hold | None
+    drift: tuple[str, ...] = ()
+    parts: tuple[There, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    trouble: str | None = None
+
+    def hold_on(self, part: There) -> Hold | None:
+        """Give what holds back one of its parts."""
+        return next((hold for hold in self.holds if part.site is None or hold.site in (None, part.site)), None)
 
 
-async def standings(engine: Engine, catalog: Mapping[str, LoadedPolicy]) -> list[PolicyStanding]:
-    """Compare the folder, the applied versions and the engine."""
-    half = {name: words for name, one in catalog.items() if (words := unready(one.policy))}
-    whole = {name: one for name, one in catalog.items() if name not in half}
-    in_folder = {change.policy: change for change in (await engine.applying.difference(whole)).changes}
-    current = engine.versions.current()
-    difference = await _applied_difference(engine, [name for name in current if name not in in_folder])
-    changes = {**in_folder, **{change.policy: change for change in difference.changes}}
+def read_folder(folder: Path) -> Folder:
+    """Read every policy of a folder; a file that cannot be used goes by the name that it gives, or else its own."""
+    usable: dict[str, LoadedPolicy] = {}
+    wrong: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for file in policy_files(folder) if folder.is_dir() else ():
+        try:
+            loaded = read_policy(file)
+        except PolicyError as error:
+            wrong[name_in(file)] = str(error)
+            continue
+        usable[loaded.policy.name] = loaded
+        if twice := same_name(loaded, names):
+            wrong[loaded.policy.name] = str(twice[0])
+    return Folder({name: loaded for name, loaded in usable.items() if name not in wrong}, wrong)
+
+
+async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
+    """Compare the folder, the applied versions and the engine; no policy's trouble hides the others."""
+    half = {name: words for name, one in folder.usable.items() if (words := unready(one.policy))}
+    catalog = {name: one for name, one in folder.usable.items() if name not in half}
+    current, trouble = engine.versions.current(), dict(folder.wrong)
+    applied: dict[str, LoadedPolicy] = {}
+    for name in current.keys() - catalog.keys():
+        try:
+            applied[name] = read_policy(engine.versions.read(current[name]), f"{name}, version {current[name].number}")
+        except (VersionError, PolicyError) as error:
+            trouble[name] = "; ".join(filter(None, (trouble.get(name), str(error))))
+    difference = await engine.applying.compare({**catalog, **applied})
+    changes = {change.policy: change for change in (*difference.changes, *difference.orphans)}
     holds = engine.holds.standing()
-    found = [
-        PolicyStanding(name, None, f"uses {', '.join(words)}, not followed yet", (), (), None)
-        for name, words in half.items()
-        if name not in current
-    ]
-    for name in sorted(set(changes) | set(current)):
-        change = changes[name]
-        labels = catalog[name].policy.labels if name in catalog else {}
+    found = []
+    for name in sorted({*changes, *current, *half, *trouble}):
+        change = changes.get(name)
+        parts = difference.kept.get(name, ()) if change is None else (one.there for one in change.parts if one.there)
         found.append(
             PolicyStanding(
                 policy=name,
                 applied=current.get(name),
-                folder=_folder(change, name in catalog),
-                drift=tuple(_drift(change)),
-                parts=tuple(part.there for part in change.parts if part.there is not None),
-                hold=next((hold for hold in holds if hold.covers(name, None, labels)), None),
+                folder=_folder(name, change, folder, half),
+                drift=() if change is None else tuple(_drift(change)),
+                parts=tuple(parts),
+                holds=tuple(hold for hold in holds if hold.covers(name, None, {})) if change is None else change.holds,
+                trouble=trouble.get(name),
             )
         )
-    return sorted(found, key=lambda one: one.policy)
+    return found
 
 
-async def _applied_difference(engine: Engine, names: list[str]) -> Difference:
-    """Compare policies that are not in the folder with the engine, by the documents that were applied."""
-    from orchestrator.catalog import read_policy
-
-    current = engine.versions.current()
-    applied = {name: read_policy(engine.versions.read(current[name]), name) for name in names}
-    return await engine.applying.difference(applied)
-
-
-def _folder(change: PolicyChange, there: bool) -> str:
-    if not there:
+def _folder(name: str, change: PolicyChange | None, folder: Folder, half: Mapping[str, tuple[str, ...]]) -> str:
+    if name in folder.wrong:
+        return "invalid"
+    if name in half:
+        return f"uses {', '.join(half[name])}, not followed yet"
+    if change is None:
+        return "document lost"
+    if name not in folder.usable:
         return "removed" if change.action is Action.REMOVE else "not in the folder"
     if change.applied is None:
         return "not applied"
     return "changed" if change.number is not None else "in sync"
 
 
-def _drift(change: PolicyChange) -> list[str]:
-    if change.number is not None and change.action is not Action.REMOVE:
-        return []  # The next apply writes all of it anew.
+def _drift(change: PolicyChange) -> Iterator[str]:
+    if change.number is not None:
+        return  # The next apply writes all of it anew.
     words = {Action.CREATE: "is missing", Action.CHANGE: "differs", Action.REMOVE: "should not be there"}
-    return [f"{part.text} {words[part.action]}" for part in change.parts if part.action in words]
+    for part in change.parts:
+        if part.action in words:
+            yield f"{part.text} {words[part.action]}"
+
+
+def name_in(file: Path) -> str:
+    """Give the name that a file gives its policy, where that much can be read."""
+    try:
+        data: Any = read_document(file.read_bytes(), str(file)).data
+    except (PolicyError, OSError):
+        return file.stem
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name else file.stem

@@ -53,20 +53,24 @@ class Versions:
 
     def current(self) -> dict[str, Version]:
         """Give the newest version of every policy that is applied, by name."""
-        newest = {version.policy: version for version in self._all()}
-        return {name: version for name, version in sorted(newest.items()) if not version.removed}
+        return {name: version for name, version in self.latest().items() if not version.removed}
+
+    def latest(self) -> dict[str, Version]:
+        """Give the last change of every policy that was ever applied, by name; removals included."""
+        return dict(sorted({version.policy: version for version in self._all()}.items()))
 
     def history(self, policy: str) -> list[Version]:
         """Give all changes of a policy, the oldest first."""
-        found: list[Version] = []
-        while (record := self._log.get(version_key(policy, len(found) + 1))) is not None:
-            found.append(_version(record))
-        return found
+        return [version for version in self._all() if version.policy == policy]
 
     def newest(self, policy: str) -> Version | None:
         """Give the last change of a policy, a removal included."""
-        history = self.history(policy)
-        return history[-1] if history else None
+        return self.latest().get(policy)
+
+    def change(self, policy: str, number: int) -> Version | None:
+        """Give the change of a policy with a number."""
+        record = self._log.get(version_key(policy, number))
+        return None if record is None else _version(record)
 
     def read(self, version: Version) -> bytes:
         """Give the document of a version as it was written; raises VersionError when it is not what it was."""

@@ -14,7 +14,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.applied import ANSWERED_WITHIN, There, Wanted, answered
+from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows import units
 from workflows.ids import watch_id, watch_prefix
 from workflows.policy import Policy
@@ -56,7 +56,7 @@ class Watches:
             for entry in status.entries
         ]
 
-    async def put(self, wanted: Wanted) -> None:
+    async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
         """Bring the entry to its watcher, which is started if it does not run."""
         entry: WatchEntry = wanted.content
         ref = entry.ref

@@ -1,5 +1,7 @@
 """The ids of what lives long in Temporal; each begins with the task queue, so that two installations never meet."""
 
+from datetime import datetime
+
 
 def desk_id(queue: str, site: str) -> str:
     """Name the desk of a site."""
@@ -21,14 +23,19 @@ def schedules_prefix(queue: str) -> str:
     return f"{queue}/schedule/"
 
 
-def schedule_id(queue: str, policy: str, site: str, trigger: int) -> str:
-    """Name the Schedule of a policy's trigger; it keeps its name when the trigger's words change."""
+def schedule_id(queue: str, policy: str, site: str, trigger: str) -> str:
+    """Name the Schedule of a policy's trigger, by the trigger's key."""
     return f"{schedules_prefix(queue)}{policy}/{site}/{trigger}"
 
 
-def fire_id(queue: str, policy: str, site: str, trigger: int) -> str:
+def fire_id(queue: str, policy: str, site: str, trigger: str) -> str:
     """Name what a Schedule starts; the engine adds the time."""
     return f"{queue}/fire/{policy}/{site}/{trigger}"
+
+
+def fired_id(fire: str, meant: datetime) -> str:
+    """Name what a Schedule started for one fire time, as the engine does."""
+    return f"{fire}-{meant:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def watch_prefix(queue: str) -> str:

@@ -1,8 +1,11 @@
 """A scheduled start: what a Temporal Schedule of ours carries, from the moment that it was applied."""
 
 from datetime import datetime, timedelta
+from hashlib import sha256
 
-from workflows.ids import schedule_id
+import rfc8785
+
+from workflows.ids import fire_id, schedule_id
 from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.starts import Overlap
@@ -43,10 +46,33 @@ class ScheduledStart(Payload):
         """The trigger in words."""
         return f"schedule {self.schedule.cron} {self.schedule.timezone}"
 
+    @property
+    def key(self) -> str:
+        """The trigger by what it says: it is the same wherever it stands among the policy's triggers.
+
+        What has its default is left out, so that a trigger keeps its key when the language gains a word.
+        """
+        said = self.schedule.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        return sha256(rfc8785.dumps(said)).hexdigest()[:16]
+
     def id_in(self, queue: str) -> str:
         """Give the id of its Schedule in an installation."""
-        return schedule_id(queue, self.policy.name, self.site, self.trigger)
+        return schedule_id(queue, self.policy.name, self.site, self.key)
+
+    def fire_in(self, queue: str) -> str:
+        """Give the beginning of the ids of what its Schedule starts."""
+        return fire_id(queue, self.policy.name, self.site, self.key)
+
+    @property
+    def starts(self) -> str:
+        """The beginning of the keys of its starts."""
+        return f"{self.policy.name}/{self.site}/schedule-{self.key}"
 
     def key_at(self, meant: datetime) -> str:
         """Give the key of the start that a fire time means, whoever tells of it."""
-        return f"{self.policy.name}/{self.site}/schedule-{self.trigger}/{meant:%Y-%m-%dT%H:%M:%SZ}"
+        return key_at(self.starts, meant)
+
+
+def key_at(starts: str, meant: datetime) -> str:
+    """Give the key of the start that a fire time of a trigger means, by the beginning of its starts' keys."""
+    return f"{starts}/{meant:%Y-%m-%dT%H:%M:%SZ}"

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.apply_screen import document, print_difference
-from orchestrator.cli.arguments import JsonOption, ReasonOption, refuse_wrong
+from orchestrator.cli.arguments import JsonOption, ReasonOption, refuse_unapplied, refuse_wrong
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would h
 
 def apply(
     places: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE|FOLDER]...", help="What to apply; default: the whole catalog."),
+        list[str] | None,
+        typer.Argument(metavar="[POLICY|FILE|FOLDER]...", help="What to apply; default: the whole catalog."),
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove applied policies that are not in the folder.")] = False,
     yes: YesOption = False,
@@ -36,17 +36,16 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Apply policies: show what changes in schedules, watches and routes, ask, and do exactly that."""
-    from orchestrator.catalog import load_catalog
     from orchestrator.settings import load_settings
 
-    found = places or [load_settings().policies_dir]
+    folder = load_settings().policies_dir
+    found = [_place(folder, text) for text in places or ()] or [folder]
     if prune and any(not place.is_dir() for place in found):
         raise Refusal("--prune: name a folder; what is not in it is removed")
     for place in found:
         if not place.exists():
             raise Refusal(f"{place}: there is no such file or folder")
-    refuse_wrong(found)
-    catalog = load_catalog(*found)
+    catalog = refuse_wrong(found)
     _change(catalog, (), prune=prune, yes=yes, dry_run=dry_run, reason=reason, as_json=as_json)
 
 
@@ -83,6 +82,16 @@ def rollback(
     _change({policy: loaded}, (), prune=False, yes=yes, dry_run=dry_run, reason=why, as_json=as_json)
 
 
+def _place(folder: Path, text: str) -> Path:
+    """Give the file or folder that an argument names, or the file of a policy of the catalog."""
+    from orchestrator.catalog import find_loaded
+
+    place = Path(text)
+    if place.suffix in (".yaml", ".yml") or "/" in text or place.exists() or not folder.is_dir():
+        return place
+    return Path(find_loaded(folder, text).document.name)
+
+
 def _change(
     catalog: "dict[str, LoadedPolicy]",
     remove: Iterable[str],
@@ -97,9 +106,11 @@ def _change(
     names = list(remove)
 
     async def look_and_do(engine: "Engine") -> "tuple[Difference, bool]":
-        _refuse_unknown(names, engine)
         with show.waiting("comparing"):
             difference = await engine.applying.difference(catalog, remove=names, prune=prune)
+        for change in difference.changes:
+            if change.policy in names and not change.parts:  # What a removal that stopped halfway left behind may go.
+                refuse_unapplied(change.policy, engine.versions.current())
         doing = not (dry_run or difference.empty)
         if not as_json:
             print_difference(difference)
@@ -124,15 +135,6 @@ def _ask() -> None:
         raise Refusal("nobody is there to say yes: add --yes to apply this, or --dry-run to look only")
     if not typer.confirm("Apply this?"):
         raise Refusal("Nothing was applied.")
-
-
-def _refuse_unknown(names: Iterable[str], engine: "Engine") -> None:
-    from workflows.units import advice
-
-    applied = list(engine.versions.current())
-    for name in names:
-        if name not in applied:
-            raise Refusal(f"policy {name} is not applied: {advice(name, applied) if applied else 'none is'}")
 
 
 def _earlier(engine: "Engine", policy: str, to: int | None) -> "tuple[int, LoadedPolicy]":

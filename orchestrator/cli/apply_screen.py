@@ -18,6 +18,12 @@ def print_difference(difference: "Difference") -> None:
     for change in difference.changes:
         if change.action is not Action.UNCHANGED:
             _print_change(change)
+    for orphan in difference.orphans:
+        kept = show.counted(len(orphan.parts), "trigger")
+        stays = "no version of it is applied: it stays (--prune removes it)"
+        show.note(f"  the engine keeps {kept} of {orphan.policy}, and {stays}", "yellow")
+    if difference.orphans and not (difference.others or any(change.applied for change in difference.changes)):
+        show.note("  This audit knows of no applied policy at all: is ORCHESTRATOR_AUDIT_URL the right one?", "yellow")
     for name in difference.others:
         show.note(f"  {name} is applied, and not among these: it stays (--prune removes it)")
     counts = {action: difference.count(action) for action in Action}
@@ -39,23 +45,36 @@ def _print_change(change: "PolicyChange") -> None:
     if len(change.diff) > _MOST_LINES:
         show.say(f"      ... {len(change.diff) - _MOST_LINES} more lines", style="dim")
     for part in change.parts:
-        _print_part(part)
+        _print_part(part, change)
+    for hold in change.holds:
+        show.say(f"    held: {hold}", style="yellow")
     show.say()
 
 
-def _print_part(part: "Part") -> None:
+def _print_part(part: "Part", change: "PolicyChange") -> None:
     mark, colour = _MARKS[part.action]
-    show.say(f"    {mark} {part.text}{_remark(part)}", style=colour)
+    show.say(f"    {mark} {part.text}{_remark(part, change)}", style=colour)
 
 
-def _remark(part: "Part") -> str:
+def _remark(part: "Part", change: "PolicyChange") -> str:
+    remarks = [part.why] if part.why else []
+    pause, note = _pause(part, change)
+    if pause is not None:
+        words = {"kept": "stays paused", "new": "begins paused", "lost": "its pause is lost"}
+        remarks.append(words[pause] + (f" ({note})" if note else ""))
+    return f"  {', '.join(remarks)}" if remarks else ""
+
+
+def _pause(part: "Part", change: "PolicyChange") -> tuple[str | None, str | None]:
+    """Tell what becomes of a part's pause, and its note."""
     from orchestrator.applying import Action
 
-    remarks = [part.why] if part.why else []
-    if part.there is not None and part.there.paused and part.action is not Action.REMOVE:
-        note = f" ({part.there.note})" if part.there.note else ""
-        remarks.append(f"stays paused{note}")
-    return f"  {', '.join(remarks)}" if remarks else ""
+    if part.there is not None and part.there.paused:
+        kept = None if part.action is Action.REMOVE else "kept"
+        return "lost" if part.lost else kept, part.there.note
+    if part.action is Action.CREATE and part.wanted is not None and part.wanted.site and change.begins_paused:
+        return "new", change.begins_paused
+    return None, None
 
 
 def _versions(change: "PolicyChange") -> str:
@@ -63,7 +82,7 @@ def _versions(change: "PolicyChange") -> str:
 
     disabled = "" if change.enabled else ", disabled: starts nothing by itself"
     if change.action is Action.REMOVE:
-        return "is removed" if change.applied else "left something behind, which is removed"
+        return "is removed" if change.applied else "has no applied version; what is left of it is removed"
     if change.applied is None:
         return f"new, version {change.number}{disabled}"
     if change.number is None:
@@ -81,6 +100,7 @@ def document(difference: "Difference") -> dict[str, Any]:
                 "version": change.number or (change.applied.number if change.applied else None),
                 "applied_version": change.applied.number if change.applied else None,
                 "diff": list(change.diff),
+                "held": [str(hold) for hold in change.holds],
                 "parts": [
                     {
                         "action": str(part.action),
@@ -88,6 +108,9 @@ def document(difference: "Difference") -> dict[str, Any]:
                         "id": part.subject.id,
                         "text": part.text,
                         "paused": part.there.paused if part.there else False,
+                        "pause": _pause(part, change)[0],
+                        "note": _pause(part, change)[1],
+                        "replaces": part.replaced.id if part.replaced else None,
                     }
                     for part in change.parts
                 ],
@@ -95,4 +118,5 @@ def document(difference: "Difference") -> dict[str, Any]:
             for change in difference.changes
         ],
         "others": list(difference.others),
+        "orphans": [orphan.policy for orphan in difference.orphans],
     }

@@ -62,8 +62,12 @@ def narrowed(policy: "Policy", site: str | None) -> "Policy":
         raise Refusal(f"--site: {error}") from None
 
 
-def refuse_wrong(places: list[Path]) -> None:
-    """Let nothing be applied or run that `check` would refuse, its own tests included; repeat what it warns of."""
+def refuse_wrong(places: list[Path]) -> "dict[str, LoadedPolicy]":
+    """Let nothing be applied or run that `check` would refuse, its own tests included; repeat what it warns of.
+
+    Gives exactly what was checked. One wrong file is enough to refuse all: what is left out would look as if somebody
+    had removed it.
+    """
     from orchestrator.catalog import PolicyError
     from orchestrator.check import check
 
@@ -72,6 +76,17 @@ def refuse_wrong(places: list[Path]) -> None:
         raise PolicyError(report.problems)
     for warning in report.warnings:
         show.note(warning.said("warning: "), style="yellow")
+    return {one.loaded.policy.name: one.loaded for one in report.files if one.loaded is not None}
+
+
+def refuse_unapplied(name: str, applied: Iterable[str]) -> None:
+    """Refuse a policy that is not applied, and say which ones are."""
+    from workflows.units import advice
+
+    names = sorted(applied)
+    if name not in names:
+        known = advice(name, names) if names else "nothing is applied yet, `orchestrator apply` does that"
+        raise Refusal(f"policy {name} is not applied: {known}")
 
 
 def known_word(option: str, word: str | None, known: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.apply import DryRunOption, YesOption
-from orchestrator.cli.arguments import JsonOption, ReasonOption, SiteOption, narrowed, read_time
+from orchestrator.cli.arguments import JsonOption, ReasonOption, SiteOption, narrowed, read_time, refuse_unapplied
 from orchestrator.cli.endings import Refusal
 from orchestrator.cli.engine import with_engine
 
@@ -72,11 +72,9 @@ def _look(
     engine: "Engine", name: str, site: str | None, since: datetime, until: datetime
 ) -> "tuple[Policy, int, list[PastStart]]":
     from orchestrator.backfill import MOST, past_starts
-    from workflows.units import advice
 
     current = engine.versions.current()
-    if name not in current:
-        raise Refusal(f"policy {name} is not applied: {advice(name, list(current)) if current else 'none is'}")
+    refuse_unapplied(name, current)
     policy = narrowed(engine.versions.policy(current[name]), site)
     found = past_starts(engine, policy, since, until)
     if len(found) > MOST:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, ReasonOption
+from orchestrator.cli.arguments import JsonOption, ReasonOption, refuse_unapplied
 from orchestrator.cli.endings import Ending, Refusal
 from orchestrator.cli.engine import with_engine
 
@@ -227,11 +227,7 @@ def _label(text: str | None) -> tuple[str, str] | None:
 
 
 def _refuse_unapplied(engine: "Engine", policy: str) -> None:
-    from workflows.units import advice
-
-    applied = list(engine.versions.current())
-    if policy not in applied:
-        raise Refusal(f"policy {policy} is not applied: {advice(policy, applied) if applied else 'none is'}")
+    refuse_unapplied(policy, engine.versions.current())
 
 
 def _documents(holds: "list[Hold]") -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """`status` and `history`: what the engine does by itself, how that differs from the folder, and who applied what."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from orchestrator.cli.endings import Ending, Refusal
 from orchestrator.cli.engine import with_engine
 
 if TYPE_CHECKING:
+    from activities.holds import Hold
     from orchestrator.applied import There
     from orchestrator.engine import Engine
     from orchestrator.standings import PolicyStanding
@@ -17,27 +20,27 @@ if TYPE_CHECKING:
 
 
 def status(
+    policies: Annotated[list[str] | None, typer.Argument(metavar="[POLICY|FILE]...", help="Default: all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 when anything differs, for scripts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show every policy: the applied version, what the folder and the engine differ in, the next starts."""
-    from orchestrator.catalog import load_catalog
     from orchestrator.settings import load_settings
+    from orchestrator.standings import read_folder, standings
 
-    folder = load_settings().policies_dir
-    catalog = load_catalog(folder) if folder.is_dir() else {}
+    folder = read_folder(load_settings().policies_dir)
 
     async def look(engine: "Engine") -> "list[PolicyStanding]":
-        from orchestrator.standings import standings
-
         with show.waiting("comparing"):
-            return await standings(engine, catalog)
+            return await standings(engine, folder)
 
-    found = with_engine(look, works=True)
+    found = _named(with_engine(look, works=True), policies or ())
     if as_json:
         show.document([_document(one) for one in found])
     else:
         _print(found)
+    if any(one.trouble for one in found):
+        raise typer.Exit(Ending.BAD_INPUT)
     if check and any(one.drift or one.folder not in ("in sync", "not in the folder") for one in found):
         raise typer.Exit(Ending.ENDED_BADLY)
 
@@ -69,6 +72,19 @@ def history(
         _print_history(found)
 
 
+def _named(found: "list[PolicyStanding]", names: Iterable[str]) -> "list[PolicyStanding]":
+    from orchestrator.standings import name_in
+    from workflows.units import advice
+
+    known = {one.policy: one for one in found}
+    wanted = [name_in(Path(name)) if Path(name).is_file() else name for name in names]
+    for name in wanted:
+        if name not in known:
+            there = advice(name, known) if known else "none is in the folder, and none is applied"
+            raise Refusal(f"there is no policy {name}: {there}")
+    return [known[name] for name in wanted] or found
+
+
 def _print(found: "list[PolicyStanding]") -> None:
     if not found:
         show.say("No policy is in the folder, and none is applied.")
@@ -78,21 +94,26 @@ def _print(found: "list[PolicyStanding]") -> None:
         number = str(one.applied.number) if one.applied else "-"
         table.add_row(one.policy, number, one.folder, "\n".join(_by_itself(one)))
     show.table(table)
-    if any(one.folder in ("changed", "not applied") or one.drift for one in found):
+    if any(one.trouble for one in found):
+        show.note("`orchestrator apply` applies nothing before these documents are right.", style="yellow")
+    elif any(one.folder in ("changed", "not applied") or one.drift for one in found):
         show.note("`orchestrator apply` makes the engine what the folder says.")
 
 
 def _by_itself(one: "PolicyStanding") -> list[str]:
-    lines = [_part(part) for part in one.parts]
+    lines = [_part(part, one.hold_on(part)) for part in one.parts]
     lines += [f"drift: {text}" for text in one.drift]
-    if one.hold is not None:
-        lines.append(f"held: {one.hold}")
+    lines += [f"held: {hold}" for hold in one.holds]
+    if one.trouble is not None:
+        return lines + one.trouble.splitlines()
     return lines or ["nothing: by hand only" if one.applied else ""]
 
 
-def _part(part: "There") -> str:
+def _part(part: "There", hold: "Hold | None") -> str:
     if part.paused:
         return f"{part.text}: paused" + (f" ({part.note})" if part.note else "")
+    if hold is not None:
+        return f"{part.text}: held, starts nothing"
     return f"{part.text}: next {show.moment(part.next_times[0])}" if part.next_times else part.text
 
 
@@ -113,7 +134,8 @@ def _document(one: "PolicyStanding") -> dict[str, Any]:
         "applied_at": show.stamp(one.applied.at) if one.applied else None,
         "folder": one.folder,
         "drift": list(one.drift),
-        "held": None if one.hold is None else str(one.hold),
+        "held": str(one.holds[0]) if one.holds else None,
+        "trouble": one.trouble,
         "parts": [
             {
                 "kind": part.kind,

@@ -54,8 +54,8 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
 
 async def there(engine: Engine) -> list[There]:
     """Look up what may be too new for a list, too."""
-    ids = [one.id for name in ("nightly", "weekly") for one in engine.schedules.wanted(policy(name)[name].policy, 1)]
-    return await engine.schedules.there(ids)
+    every = [policy(name, cron)[name].policy for name in ("nightly", "weekly") for cron in (NIGHTLY, LATER)]
+    return await engine.schedules.there([one.id for each in every for one in engine.schedules.wanted(each, 1)])
 
 
 async def applied(engine: Engine, catalog: dict[str, LoadedPolicy], **how: bool) -> Difference:
@@ -75,9 +75,10 @@ async def test_a_new_policy_gets_a_version_and_a_schedule_for_each_trigger_and_s
     first = await applied(engine, policy())
     assert actions(first) == {"nightly": ("create", ["create"] * 4)}
     found = await there(engine)
-    assert sorted(one.id.rpartition("/schedule/")[2] for one in found) == [
-        f"nightly/{site}/{trigger}" for site in ("london", "paris") for trigger in (0, 1)
-    ]
+    assert sorted(one.id.rpartition("/schedule/")[2].rpartition("/")[0] for one in found) == [
+        *["nightly/london"] * 2, *["nightly/paris"] * 2
+    ]  # fmt: skip
+    assert len({one.id for one in found}) == 4
     assert all(one.whole and one.next_times for one in found)
     assert engine.versions.current()["nightly"].number == 1
 
@@ -116,13 +117,15 @@ async def test_a_changed_policy_shows_its_lines_and_becomes_the_next_version(eng
 
 async def test_an_operators_pause_outlasts_a_changed_policy(engine: Engine) -> None:
     await applied(engine, policy())
-    [name] = [one.id for one in await there(engine) if one.id.endswith("london/0")]
+    [name] = [one.id for one in await there(engine) if one.text == f"schedule {NIGHTLY} Europe/London at london"]
     await engine.client.get_schedule_handle(name).pause(note="lunch")
     change = await applied(engine, policy(cron=LATER))
-    assert [(one.paused, one.note) for one in await there(engine) if one.id == name] == [(True, "lunch")]
-    assert sum(one.paused for one in await there(engine)) == 1
+    assert [(one.text, one.note) for one in await there(engine) if one.paused] == [
+        (f"schedule {LATER} Europe/London at london", "lunch")
+    ]
     assert change.changes[0].parts[0].there is not None
     assert change.changes[0].parts[0].there.paused
+    assert len(await there(engine)) == 4
 
 
 async def test_a_schedule_that_is_not_ours_is_never_touched(engine: Engine) -> None:
@@ -153,7 +156,7 @@ async def test_what_somebody_changed_in_temporal_is_drift_and_is_mended(engine: 
     await handle.update(at_noon)
     change = await engine.applying.difference(policy())
     assert sorted(actions(change)["nightly"][1]) == ["change", "unchanged", "unchanged", "unchanged"]
-    assert change.changes[0].drifted
+    assert change.changes[0].number is None
     await applied(engine, policy())
     assert (await engine.applying.difference(policy())).empty
     assert len(engine.versions.history("nightly")) == 1
@@ -203,14 +206,17 @@ async def test_an_apply_that_stopped_halfway_goes_on_where_it_was(engine: Engine
     assert (await engine.applying.difference(policy())).empty
 
 
-async def test_what_a_removal_left_behind_goes_with_the_next_apply(engine: Engine) -> None:
+async def test_what_no_applied_version_names_is_shown_and_goes_only_with_prune(engine: Engine) -> None:
     await applied(engine, policy())
     engine.versions.remove("nightly", 2, actor="ann", reason="stopped halfway")
     for _ in range(100):  # Nobody names them any more: only the engine's list knows them, in a while.
         if len(await engine.schedules.there()) == 4:
             break
         await asyncio.sleep(0.1)
-    rest = await applied(engine, policy("weekly"))
+    kept = await applied(engine, policy("weekly"))
+    assert [(one.policy, len(one.parts)) for one in kept.orphans] == [("nightly", 4)]
+    assert {one.policy for one in await there(engine)} == {"nightly", "weekly"}
+    rest = await applied(engine, policy("weekly"), prune=True)
     assert actions(rest)["nightly"] == ("remove", ["remove"] * 4)
     assert {one.policy for one in await there(engine)} == {"weekly"}
 
@@ -223,9 +229,9 @@ async def test_calendars_that_end_soon_are_written_anew_and_a_pause_stays(engine
     assert found is not None
     assert found.until is not None
     now = datetime.now(UTC)
-    assert await schedules.renew(client, found, now) is None
+    assert await schedules.renew(client, engine.settings.task_queue, found, now) is None
     later = found.until - timedelta(days=1)
-    until = await schedules.renew(client, found, later)
+    until = await schedules.renew(client, engine.settings.task_queue, found, later)
     assert until is not None
     assert until > found.until + timedelta(days=200)
     again = await schedules.find_one(client, name)
