@@ -101,7 +101,6 @@ def parts_of(wanted: Iterable[Wanted], there: Iterable[There]) -> Iterator[Part]
     left = {(one.kind, one.id): one for one in there}
     pairs = [(one, left.pop((one.kind, one.id), None)) for one in wanted]
     places = _places([one for one, was in pairs if was is None], left.values())
-    staying = [was for _, was in pairs if was is not None]
     for one, was in pairs:
         if was is None:
             replaced = places.get(one.id)
@@ -116,7 +115,7 @@ def parts_of(wanted: Iterable[Wanted], there: Iterable[There]) -> Iterator[Part]
     taken = {was.id for was in places.values()}
     for was in left.values():
         if was.id not in taken:
-            yield Part(Action.REMOVE, was.text, None, was, lost=was.paused and not _lives_on(was, staying))
+            yield Part(Action.REMOVE, was.text, None, was, lost=was.paused)
 
 
 def _places(new: Iterable[Wanted], old: Iterable[There]) -> dict[str, There]:
@@ -153,8 +152,3 @@ def _site(one: Wanted | There) -> tuple[str, ...]:
 
 def _instead(wanted: Wanted, replaced: There | None) -> str:
     return "" if replaced is None or replaced.text == wanted.text else f"instead of {replaced.text}"
-
-
-def _lives_on(pause: There, others: Iterable[There]) -> bool:
-    """Tell whether a pause was carried over before, by an apply that stopped halfway."""
-    return any((one.site, one.paused, one.note) == (pause.site, True, pause.note) for one in others)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities import schedules
 from activities.audit import Audit
+from activities.cut_off import MOST_CUT_OFF, cut_off
 from activities.ledger.log import AuditLog
 from activities.schedule_keeper import Keep, ScheduleKeeper, due
 from activities.schedules import Found
@@ -21,6 +23,7 @@ from orchestrator.start_records import start_records
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
 from tests.machine import Process, temporal_process
+from workflows.ids import fired_id
 from workflows.scheduled import ScheduledStart
 
 TEXT = """
@@ -92,6 +95,9 @@ async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
         [caught] = await records(settings, "patient", 1)
         assert (caught["state"], datetime.fromisoformat(caught["scheduled"])) == ("begun", meant)
         await run_report(engine.client, caught["run"])
+        start = ScheduledStart(policy=patient.policy, version=1, trigger=0)
+        fired = engine.client.get_workflow_handle(fired_id(start.fire_in(settings.task_queue), meant))
+        assert (await fired.describe()).workflow_type == "Fire", "the engine names it as we expect"
         keeper = ScheduleKeeper(engine.client, Audit(engine.log), settings.task_queue, grace=timedelta(seconds=2))
         for _ in range(2):  # A second look finds nothing new.
             await ActivityEnvironment().run(keeper.keep_schedules, Keep(looked=None))
@@ -102,6 +108,77 @@ async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
     heard = [one.body["policy"] for one in engine.log.records(event="start.wished")]
     assert heard == ["patient"]
     assert AuditLog(settings.audit.get_secret_value()).verify().ok
+
+
+async def look(engine: Engine, looked: datetime | None = None) -> None:
+    keeper = ScheduleKeeper(engine.client, Audit(engine.log), engine.settings.task_queue, grace=timedelta(0))
+    await ActivityEnvironment().run(keeper.keep_schedules, Keep(looked=looked))
+
+
+async def written(engine: Engine, wanted: LoadedPolicy, version: int, at: datetime) -> ScheduledStart:
+    start = ScheduledStart(policy=wanted.policy, version=version, trigger=0)
+    there = await schedules.find_one(engine.client, start.id_in(engine.settings.task_queue))
+    seen = None if there is None else there.digest
+    await schedules.put(engine.client, start, engine.settings.task_queue, at, seen=seen)
+    return start
+
+
+async def test_starts_that_a_change_cut_off_are_told_as_missed_once(engine: Engine, settings: Settings) -> None:
+    """The engine makes nothing from before a change: a Schedule that was away for minutes has starts to catch up."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    wanted = every_minute("cut", "6h")
+    await written(engine, wanted, 1, now - timedelta(minutes=4, seconds=30))
+    await written(engine, wanted, 2, now - timedelta(minutes=1, seconds=30))
+    await written(engine, wanted, 3, now - timedelta(seconds=20))
+    for _ in range(2):
+        await look(engine)
+    found = start_records(settings, policy="cut", state=None, limit=100)
+    times = [now - timedelta(minutes=number) for number in (4, 3, 2, 1)]
+    assert sorted(datetime.fromisoformat(one["scheduled"]) for one in found) == times
+    assert {one["state"] for one in found} == {"missed"}
+    assert all("written anew" in one["why"] for one in found)
+
+
+async def test_what_the_engine_has_started_before_a_change_is_not_told_as_missed(
+    engine: Engine, settings: Settings
+) -> None:
+    """No worker has heard of it yet, and it will be heard."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    wanted = every_minute("made", "6h")
+    start = await written(engine, wanted, 1, now - timedelta(minutes=2, seconds=30))
+    fired = fired_id(start.fire_in(settings.task_queue), now - timedelta(minutes=1))
+    await engine.client.start_workflow("Fire", start, id=fired, task_queue=settings.task_queue)
+    await written(engine, wanted, 2, now - timedelta(seconds=20))
+    await look(engine)
+    [missed] = start_records(settings, policy="made", state=None, limit=100)
+    assert datetime.fromisoformat(missed["scheduled"]) == now - timedelta(minutes=2)
+
+
+class TestWhatIsCutOff:
+    START = ScheduledStart(policy=every_minute("cut", "6h").policy, version=1, trigger=0)
+    NOW = datetime(2026, 11, 24, 22, 0, 30, tzinfo=UTC)
+
+    def times(self, **how: Any) -> list[str]:
+        given = {"written": self.NOW - timedelta(minutes=3), "last": None, "now": self.NOW, **how}
+        return [f"{one:%H:%M}" for each in cut_off(self.START, "fire", **given) for one in each.times]
+
+    def test_it_is_what_has_come_since_the_schedule_was_written(self) -> None:
+        assert self.times() == ["21:58", "21:59", "22:00"]
+
+    def test_what_precedes_the_last_start_of_the_engine_was_made(self) -> None:
+        assert self.times(last=datetime(2026, 11, 24, 21, 59, tzinfo=UTC)) == ["22:00"]
+        assert self.times(last=datetime(2026, 11, 24, 22, 0, tzinfo=UTC)) == []
+
+    def test_it_is_bounded_however_long_the_engine_was_away(self) -> None:
+        assert len(self.times(written=self.NOW - timedelta(days=9))) == MOST_CUT_OFF
+
+    def test_it_is_judged_once_the_engine_cannot_make_it_any_more(self) -> None:
+        [one] = cut_off(self.START, "fire", self.NOW - timedelta(minutes=1), None, self.NOW)
+        grace = timedelta(minutes=2)
+        assert list(one.settled(None, self.NOW, grace)) == []
+        judged = list(one.settled(self.NOW, self.NOW + grace, grace))
+        assert [f"{each:%H:%M}" for each in judged] == ["22:00"]
+        assert list(one.settled(self.NOW + grace, self.NOW + 2 * grace, grace)) == []
 
 
 class TestWhatIsDue:
