@@ -34,13 +34,19 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     failing = machine.run("apply", "--yes")
     assert (failing.returncode, "nightly.yaml:9:" in failing.stderr) == (2, True)
     nightly.write_text(SCHEDULED)
+    (machine.policies / "wrong.yaml").write_text("version: 1\nnme: wrong\n")
+    refused = machine.run("apply", "--prune", "--yes")
+    assert (refused.returncode, "wrong.yaml:2:1" in refused.stderr, refused.stdout) == (2, True, "")
+    seen = machine.run("status")
+    assert (seen.returncode, "invalid" in seen.stdout, "nightly" in seen.stdout) == (2, True, True)
+    (machine.policies / "wrong.yaml").unlink()
     asked = machine.run("apply")
     assert (asked.returncode, "add --yes" in asked.stderr) == (2, True)
     applied = machine.run("apply", "--yes", "--reason", "the first")
     assert applied.returncode == 0, applied.stderr
     assert "+ nightly  new, version 1" in applied.stdout
     assert "+ schedule 0 22 * * 1-5 Europe/London at london" in applied.stdout
-    assert machine.run("apply").stdout.startswith("Nothing to do")
+    assert machine.run("apply", "nightly").stdout.startswith("Nothing to do")
 
     assert machine.run("pause", "nightly", "--note", "lunch").returncode == 0
     nightly.write_text(SCHEDULED.replace("0 22", "0 23"))
@@ -49,8 +55,10 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     changed = machine.run("apply", "--yes")
     assert "nightly  version 1 -> 2" in changed.stdout
     assert "stays paused" in changed.stdout
-    [standing] = machine.json("status")
+    [standing] = machine.json("status", "nightly")
     assert (standing["version"], standing["folder"], standing["parts"][0]["paused"]) == (2, "in sync", True)
+    misspelt = machine.run("status", "nigthly")
+    assert (misspelt.returncode, "did you mean `nightly`" in misspelt.stderr) == (2, True)
     refused = machine.run("run", "nightly", "--wait")
     assert (refused.returncode, "paused policy nightly" in refused.stderr) == (2, True)
     assert "`orchestrator resume nightly` ends that" in refused.stderr

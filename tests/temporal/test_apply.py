@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from temporalio.client import (
@@ -21,6 +22,7 @@ from orchestrator.applying import Action, ApplyError, Difference
 from orchestrator.catalog import LoadedPolicy, read_policy
 from orchestrator.engine import Engine, open_engine
 from orchestrator.settings import Settings, load_settings
+from orchestrator.standings import Folder, read_folder, standings
 
 TEXT = """
 version: 1
@@ -276,3 +278,57 @@ async def test_a_pool_of_two_names_is_refused_also_when_its_policies_are_applied
     with pytest.raises(ApplyError, match="two watchers would drain one pool"):
         await engine.applying.difference(drain("whole", "filesystem: mmfs1, "))
     assert (await engine.applying.difference(drain("other"))).count(Action.CREATE) == 1
+
+
+async def test_another_audit_knows_of_nothing_and_touches_nothing(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    await applied(engine, policy("nightly"))
+    for _ in range(100):  # The other one finds them in the engine's list, in a while.
+        if len(await engine.schedules.there()) == 4:
+            break
+        await asyncio.sleep(0.1)
+    other = engine.settings.model_copy(update={"state_dir": tmp_path_factory.mktemp("other")})
+    async with open_engine(other) as stranger:
+        change = await applied(stranger, policy("weekly"))
+        assert actions(change) == {"weekly": ("create", ["create"] * 4)}
+        assert [one.policy for one in change.orphans] == ["nightly"]
+        shown = {one.policy: (one.folder, len(one.drift)) for one in await standings(stranger, Folder({}, {}))}
+        assert shown["nightly"] == ("removed", 4)
+    assert {one.policy for one in await there(engine)} == {"nightly", "weekly"}
+
+
+async def test_one_lost_document_hides_no_other_policy(engine: Engine) -> None:
+    await applied(engine, {**policy("nightly"), **policy("weekly")})
+    lost = engine.versions.current()["nightly"]
+    (engine.settings.state_dir / "store" / str(lost.source)).unlink()
+    found = {one.policy: one for one in await standings(engine, Folder({}, {}))}
+    assert found["nightly"].folder == "document lost"
+    assert "is not in the storage" in str(found["nightly"].trouble)
+    assert len(found["nightly"].parts) == 4, "what the engine keeps is shown all the same"
+    assert (found["weekly"].folder, found["weekly"].trouble) == ("not in the folder", None)
+
+
+async def test_one_file_that_cannot_be_used_hides_no_other_policy(engine: Engine, tmp_path: Path) -> None:
+    for name in ("nightly", "weekly"):
+        (tmp_path / f"{name}.yaml").write_text(TEXT.format(name=name, cron=NIGHTLY, enabled="true"))
+    await applied(engine, dict(read_folder(tmp_path).usable))
+    (tmp_path / "weekly.yaml").write_text((tmp_path / "weekly.yaml").read_text().replace("select", "selct"))
+    (tmp_path / "broken.yaml").write_text("version: [")
+    found = {one.policy: one for one in await standings(engine, read_folder(tmp_path))}
+    assert {name: one.folder for name, one in found.items()} == {
+        "broken": "invalid", "nightly": "in sync", "weekly": "invalid"
+    }  # fmt: skip
+    assert "weekly.yaml:9:1: unknown key `selct`" in str(found["weekly"].trouble)
+    assert (found["weekly"].applied is not None, found["weekly"].drift, len(found["weekly"].parts)) == (True, (), 4)
+
+
+async def test_every_policy_that_would_be_half_obeyed_is_named_at_once(engine: Engine) -> None:
+    def half(name: str) -> dict[str, LoadedPolicy]:
+        text = TEXT.format(name=name, cron=NIGHTLY, enabled="true").replace(
+            "{workflow: migrate}", "{workflow: migrate, windows: [{from: '19:00', to: '07:00'}]}"
+        )
+        return {name: read_policy(text.encode(), "x")}
+
+    with pytest.raises(ApplyError, match=r"(?s)nightly uses run\.windows.*weekly uses run\.windows"):
+        await engine.applying.difference({**half("nightly"), **half("weekly")})
