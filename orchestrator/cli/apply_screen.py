@@ -70,8 +70,10 @@ def _pause(part: "Part", change: "PolicyChange") -> tuple[str | None, str | None
     from orchestrator.applying import Action
 
     if part.there is not None and part.there.paused:
-        kept = None if part.action is Action.REMOVE else "kept"
-        return "lost" if part.lost else kept, part.there.note
+        if part.action is not Action.REMOVE:
+            return "kept", part.there.note
+        # The pause of the whole policy goes on.
+        return (None, None) if part.there.note == change.begins_paused else ("lost", part.there.note)
     if part.action is Action.CREATE and part.wanted is not None and part.wanted.site and change.begins_paused:
         return "new", change.begins_paused
     return None, None

@@ -94,8 +94,10 @@ def _print(found: "list[PolicyStanding]") -> None:
         number = str(one.applied.number) if one.applied else "-"
         table.add_row(one.policy, number, one.folder, "\n".join(_by_itself(one)))
     show.table(table)
-    if any(one.trouble for one in found):
-        show.note("`orchestrator apply` applies nothing before these documents are right.", style="yellow")
+    if any(one.folder == "invalid" for one in found):
+        show.note("`orchestrator apply` of the folder does nothing before each file of it is right.", style="yellow")
+    elif any(one.trouble for one in found):
+        show.note("Bring the policy's file back and apply it, or `orchestrator destroy` the policy.", style="yellow")
     elif any(one.folder in ("changed", "not applied") or one.drift for one in found):
         show.note("`orchestrator apply` makes the engine what the folder says.")
 

@@ -273,6 +273,14 @@ async def test_what_a_paused_policy_gets_anew_begins_paused_and_is_shown_so(engi
     assert await pauses(engine, first, more) == {said(NOON): "ann: moving house"}
 
 
+async def test_a_pause_of_the_whole_policy_is_not_called_lost_with_one_of_its_triggers(engine: Engine) -> None:
+    await applied(engine, first := catalog(a(NIGHT), a(NOON)))
+    engine.holds.put("pause", actor="ann", reason="lunch", key="1", policy="nightly")
+    await pause(engine, first, NIGHT, "ann: lunch")
+    change = await engine.applying.difference(catalog(a(NOON)))
+    assert {one["pause"] for one in document(change)["policies"][0]["parts"]} == {None}
+
+
 async def test_what_a_freeze_covers_begins_as_ever_and_is_shown_as_held(engine: Engine) -> None:
     hold = engine.holds.put("freeze", actor="ann", reason="a leak", key="1", site="london")
     change = await applied(engine, first := catalog(a(NIGHT)))
