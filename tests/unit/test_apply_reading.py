@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from threading import Thread
 
-from orchestrator.cli.apply import _checked
+from orchestrator.cli.arguments import refuse_wrong
 
 TEXT = "version: 1\nname: nightly\nsite: london\nselect: {from: {space: p}}\nrun: {workflow: migrate}\n"
 
@@ -14,5 +14,5 @@ def test_a_file_is_read_once_so_that_nothing_can_come_between(tmp_path: Path) ->
     os.mkfifo(pipe)  # A second read of it would wait for ever.
     writer = Thread(target=pipe.write_text, args=(TEXT,), daemon=True)
     writer.start()
-    assert _checked([pipe])["nightly"].source == TEXT.encode()
+    assert refuse_wrong([pipe])["nightly"].source == TEXT.encode()
     writer.join(5)
