@@ -1,7 +1,7 @@
 """Holds: what somebody has paused or frozen, as the audit tells it; nothing begins that a standing hold covers."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord, Stored
+from workflows.policy import Policy
 
 MOST_NOTE = 500
 """Characters of a note: it is told again with every start that it holds back."""
@@ -59,6 +60,11 @@ class Hold:
         verb = "paused" if self.kind == "pause" else "froze"
         why = f": {self.reason}" if self.reason else ""
         return f"{self.actor} {verb} {self.scope} at {self.since:%Y-%m-%d %H:%M} UTC{why}"
+
+
+def over(holds: Iterable[Hold], policy: Policy) -> list[Hold]:
+    """Give the holds that cover a policy at one of its sites."""
+    return [hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)]
 
 
 class Holds:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from activities.holds import Hold, Holds
+from activities.holds import Holds, over
 from orchestrator.applied import Kind, Meanwhile, Putting, There
 from orchestrator.catalog import LoadedPolicy, PolicyError
+from orchestrator.desks import Desks
 from orchestrator.difference import Action, Difference, Part, PolicyChange, parts_of
 from orchestrator.linting.finding import Severity
 from orchestrator.linting.neighbours import neighbour_findings
@@ -26,10 +27,11 @@ class ApplyError(Exception):
 class Applying:
     """Compares and applies; what is not ours is neither looked into nor touched."""
 
-    def __init__(self, versions: Versions, kinds: Sequence[Kind], holds: Holds) -> None:
+    def __init__(self, versions: Versions, kinds: Sequence[Kind], holds: Holds, desks: Desks) -> None:
         self._versions = versions
         self._kinds = kinds
         self._holds = holds
+        self._desks = desks
 
     async def difference(
         self, catalog: Mapping[str, LoadedPolicy], *, remove: Iterable[str] = (), prune: bool = False
@@ -58,7 +60,7 @@ class Applying:
             leaving, orphans = leaving | orphans, set()
         holds = self._holds.standing()
         changes = [self._changed(loaded, latest.get(name), there.get(name, ())) for name, loaded in catalog.items()]
-        changes = [replace(one, holds=_on(holds, catalog[one.policy].policy)) for one in changes]
+        changes = [replace(one, holds=tuple(over(holds, catalog[one.policy].policy))) for one in changes]
         changes += [_removed(name, latest.get(name), there.get(name, ())) for name in sorted(leaving)]
         return Difference(
             tuple(changes),
@@ -84,6 +86,7 @@ class Applying:
                 raise ApplyError(str(error)) from error
             except Meanwhile as error:
                 raise ApplyError(f"{error}: apply again, it goes on where it was") from error
+        await self._desks.look_again()
 
     async def _make_so(
         self, change: PolicyChange, catalog: Mapping[str, LoadedPolicy], *, actor: str, reason: str
@@ -193,12 +196,6 @@ def _removed(name: str, latest: Version | None, there: Sequence[There]) -> Polic
 
 def _next_number(latest: Version | None) -> int:
     return 1 if latest is None else latest.number + 1
-
-
-def _on(holds: Iterable[Hold], policy: Policy) -> tuple[Hold, ...]:
-    return tuple(
-        hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)
-    )
 
 
 def _differs(version: Version, catalog: Mapping[str, LoadedPolicy]) -> bool:

@@ -11,6 +11,7 @@ from activities.ledger.log import AuditLog
 from activities.storage import open_storage
 from orchestrator.applied import Schedules
 from orchestrator.applying import Applying
+from orchestrator.desks import Desks
 from orchestrator.kinds import kinds
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
@@ -29,6 +30,7 @@ class Engine:
     holds: Holds
     schedules: Schedules
     watches: Watches
+    desks: Desks
     applying: Applying
 
 
@@ -42,6 +44,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         versions = Versions(log, storage)
         every = kinds(client, settings.task_queue, storage)
         watches, holds = Watches(client, settings.task_queue), Holds(log)
+        desks = Desks(client, settings.task_queue)
         yield Engine(
             settings=settings,
             client=client,
@@ -50,7 +53,8 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             holds=holds,
             schedules=Schedules(client, settings.task_queue),
             watches=watches,
-            applying=Applying(versions, every, holds),
+            desks=desks,
+            applying=Applying(versions, every, holds, desks),
         )
     finally:
         log.close()

@@ -1,9 +1,8 @@
 """The open runs that a freeze pauses and a thaw lets go, each for itself: one that has ended stops no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from temporalio.service import RPCError
 
@@ -15,15 +14,12 @@ from orchestrator.runs import (
     RunOver,
     RunSummary,
     list_runs,
-    of_queue,
     pause,
     resume,
     run_status,
     run_summary,
 )
-from workflows.ids import desk_id
 from workflows.run import RunStatus
-from workflows.run_desk import RunDesk
 
 _AT_ONCE = 20
 _ANSWER_S = 30.0
@@ -72,55 +68,21 @@ async def let_go(engine: Engine, hold: Hold, *, actor: str, reason: str) -> Stee
     return steered
 
 
-async def look_again(engine: Engine) -> None:
-    """Let every desk look at what waits."""
-    async for desk in _desks(engine):
-        try:
-            await engine.client.get_workflow_handle(desk).signal(RunDesk.look)
-        except RPCError:  # It is no desk any more; a desk that is opened looks by itself.
-            continue
-
-
-async def sites_with_desks(engine: Engine) -> set[str]:
-    """Name the sites at which runs have begun."""
-    prefix = desk_id(engine.settings.task_queue, "")
-    return {desk.removeprefix(prefix) async for desk in _desks(engine)}
-
-
 async def _open_runs(engine: Engine, hold: Hold) -> list[str]:
     """Name the open runs of this installation that a freeze covers, by Temporal's list and by the desks' books."""
     client, queue = engine.client, engine.settings.task_queue
     found = {run.run: run for run in await list_runs(client, queue, is_open=True, limit=None)}
-    async for desk in _desks(engine):
-        for run in await _in_its_book(engine, desk):
-            if run not in found:
-                try:
-                    found[run] = await run_summary(client, run)
-                except NoSuchRun:
-                    continue
+    async for run in engine.desks.open_runs():
+        if run not in found:
+            try:
+                found[run] = await run_summary(client, run)
+            except NoSuchRun:
+                continue
     return [name for name, run in found.items() if run.finished is None and _covers(hold, run)]
 
 
 def _covers(hold: Hold, run: RunSummary) -> bool:
     return hold.covers(run.policy, run.site, run.labels)
-
-
-async def _in_its_book(engine: Engine, desk: str) -> Iterable[str]:
-    try:
-        status = await engine.client.get_workflow_handle_for(RunDesk.run, desk).query(
-            RunDesk.status, rpc_timeout=timedelta(seconds=_ANSWER_S)
-        )
-    except RPCError:  # Without a worker it begins nothing either.
-        return ()
-    return [run.run for run in status.open]
-
-
-async def _desks(engine: Engine) -> AsyncIterator[str]:
-    queue = engine.settings.task_queue
-    query = f"WorkflowType = 'RunDesk' AND ExecutionStatus = 'Running' AND {of_queue(queue)}"
-    async for desk in engine.client.list_workflows(query):
-        if desk.id.startswith(desk_id(queue, "")):
-            yield desk.id
 
 
 async def _each(runs: list[str], act: Callable[[str], Awaitable[RunStatus | None]], steered: Steered) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
-from activities.holds import Hold, Holds, check_note
+from activities.holds import Hold, Holds, check_note, over
 from activities.schedules import set_paused
 from orchestrator.applied import There
 from orchestrator.catalog import PolicyError, load_policy, policy_files
 from orchestrator.engine import Engine
-from orchestrator.frozen_runs import Steered, let_go, look_again, pause_covered, sites_with_desks
+from orchestrator.frozen_runs import Steered, let_go, pause_covered
 from orchestrator.runs import resume, run_status
 from orchestrator.versions import VersionError
 from workflows.policy import Policy
@@ -40,11 +40,6 @@ class Frozen:
     policies: list[str]
     runs: Steered
     stands: bool
-
-
-def over(holds: Iterable[Hold], policy: Policy) -> list[Hold]:
-    """Give the holds that cover a policy at one of its sites."""
-    return [hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)]
 
 
 def holds_on(engine: Engine, policy: str) -> list[Hold]:
@@ -92,7 +87,7 @@ async def resume_policy(engine: Engine, policy: str, *, actor: str, reason: str)
     pauses = _pauses(engine, policy)
     for hold in pauses:
         engine.holds.lift(hold, actor=actor, reason=reason)
-    await look_again(engine)
+    await engine.desks.look_again()
     return Resumed(pauses, len(paused), holds_on(engine, policy))
 
 
@@ -106,7 +101,7 @@ async def freeze(
     applied = _applied(engine)
     if site is not None:
         known = {*(one for policy in [*applied, *_in_folder(engine)] for one in policy.all_sites)}
-        known |= await sites_with_desks(engine)
+        known |= await engine.desks.sites()
         if site not in known:
             raise HoldError(f"--site {site}: no policy and no run is at that site; {_known(site, known)}")
     hold = engine.holds.put("freeze", actor=actor, reason=reason, key=key, site=site, label=label)
@@ -126,7 +121,7 @@ async def thaw(engine: Engine, hold: Hold, *, actor: str, reason: str) -> Steere
     steered = await let_go(engine, hold, actor=actor, reason=reason)
     engine.holds.lift(hold, actor=actor, reason=reason)
     late = await let_go(engine, hold, actor=actor, reason=reason)  # A freeze may have been at it until just now.
-    await look_again(engine)
+    await engine.desks.look_again()
     failed = {run: why for run, why in late.failed.items() if run not in steered.done}
     return Steered([*steered.done, *late.done], {**steered.still, **late.still}, failed)
 

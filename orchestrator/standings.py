@@ -11,6 +11,7 @@ from orchestrator.applying import Action, PolicyChange
 from orchestrator.catalog import LoadedPolicy, PolicyError, policy_files, read_policy, same_name
 from orchestrator.documents import read_document
 from orchestrator.engine import Engine
+from orchestrator.holding import holds_by_policy
 from orchestrator.versions import Version, VersionError
 from workflows.unready import unready
 
@@ -73,9 +74,10 @@ async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
             trouble[name] = "; ".join(filter(None, (trouble.get(name), str(error))))
     difference = await engine.applying.compare({**catalog, **applied})
     changes = {change.policy: change for change in (*difference.changes, *difference.orphans)}
-    holds = engine.holds.standing()
+    names = sorted({*changes, *current, *half, *trouble})
+    holds = holds_by_policy(engine, names)
     found = []
-    for name in sorted({*changes, *current, *half, *trouble}):
+    for name in names:
         change = changes.get(name)
         parts = difference.kept.get(name, ()) if change is None else (one.there for one in change.parts if one.there)
         found.append(
@@ -85,7 +87,7 @@ async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
                 folder=_folder(name, change, folder, half),
                 drift=() if change is None else tuple(_drift(change)),
                 parts=tuple(parts),
-                holds=tuple(hold for hold in holds if hold.covers(name, None, {})) if change is None else change.holds,
+                holds=tuple(holds[name]) if change is None else change.holds,
                 trouble=trouble.get(name),
             )
         )

@@ -37,7 +37,7 @@ def backfill(
         raise Refusal("--from must be before --to, and both in the past")
 
     async def look(engine: "Engine") -> "tuple[Policy, int, list[PastStart], list[Hold]]":
-        from orchestrator.holding import over
+        from activities.holds import over
 
         looked = await asyncio.to_thread(_look, engine, policy, site, first, last)
         return *looked, over(engine.holds.standing(), looked[0])
