@@ -51,12 +51,12 @@ def run(
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     settings = load_settings()
-    loaded, moment = read_loaded(settings, policy_name), read_time(as_of)
-    whole, policy = loaded.policy, narrowed(loaded.policy, site)
+    found, moment = read_loaded(settings, policy_name), read_time(as_of)
+    whole = refuse_wrong([Path(found.document.name)])[found.policy.name].policy
+    policy = narrowed(whole, site)
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
     _refuse_future(policy, moment)
-    refuse_wrong([Path(loaded.document.name)])
     needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
 
     async def begin(stack: Stack) -> tuple["Client", "Start"]:
