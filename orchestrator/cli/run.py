@@ -52,7 +52,8 @@ def run(
 
     settings = load_settings()
     found, moment = read_loaded(settings, policy_name), read_time(as_of)
-    whole = refuse_wrong([Path(found.document.name)])[found.policy.name].policy
+    (checked,) = refuse_wrong([Path(found.document.name)]).values()
+    whole = checked.policy
     policy = narrowed(whole, site)
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
