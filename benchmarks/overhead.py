@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,15 +136,25 @@ async def _one_job(session: aiohttp.ClientSession, url: str, batch: list[str], o
         outcomes.update((row["path"], row["state"]) for row in (await answer.json())["results"])
 
 
-def _rival_process(url: str, key: str, work: Work) -> float:
+def rival_process(url: str, key: str, work: Work) -> float:
+    """Do the rival's work in the process that this is called in."""
     return asyncio.run(rival(url, key, work))
 
 
 # The product.
 
 
+@dataclass(frozen=True)
+class Product:
+    """What makes one run, for jobs of so many seconds, and where to look at it: its settings and its worker."""
+
+    run: Callable[[float], tuple[float, str]]
+    settings: Any
+    worker: int
+
+
 @contextmanager
-def product(url: str, key: str, work: Work) -> Iterator[Any]:
+def product(url: str, key: str, work: Work) -> Iterator[Product]:
     """Start the embedded Temporal and a worker as the command line does, and give what makes one run."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         secret = Path(folder) / "key"
@@ -159,7 +169,13 @@ def product(url: str, key: str, work: Work) -> Iterator[Any]:
         text = POLICY.format(paths=work.paths, in_flight=work.in_flight, recheck=recheck)
         with Stack(settings, TEMPORAL, WORKER) as stack:
             asyncio.run(_until_work_is_taken(stack.settings))
-            yield lambda seconds: asyncio.run(_run(stack.settings, text.encode(), _patience(work, seconds)))
+            mark = stack.services[WORKER].mark
+            assert mark is not None, "the worker takes work"
+            yield Product(
+                run=lambda seconds: asyncio.run(_run(stack.settings, text.encode(), _patience(work, seconds))),
+                settings=stack.settings,
+                worker=mark.pid,
+            )
 
 
 async def _until_work_is_taken(settings: Any) -> None:
@@ -252,13 +268,13 @@ def main() -> int:
     work = Work(given.jobs, given.paths, given.in_flight, given.recheck)
     good = True
     spawning = multiprocessing.get_context("spawn")
-    with hub(work) as (url, key), product(url, key, work) as run, spawning.Pool(1) as rivals:
+    with hub(work) as (url, key), product(url, key, work) as made, spawning.Pool(1) as rivals:
         rivals.apply(abs, (0,))  # the rival's process is up before anything is measured
         for seconds in given.seconds:
             ratios = []
             for number in range(1, given.pairs + 1):
-                bare = measured(url, seconds, lambda _: rivals.apply(_rival_process, (url, key, work)))
-                ours = measured(url, seconds, run)
+                bare = measured(url, seconds, lambda _: rivals.apply(rival_process, (url, key, work)))
+                ours = measured(url, seconds, made.run)
                 ratios.append(ours.seconds / bare.seconds)
                 for name, one in (("bare aiohttp", bare), ("a run", ours)):
                     good = good and one.correct(work)
