@@ -4,8 +4,12 @@ import asyncio
 from dataclasses import dataclass
 
 from activities.audit import Audit, Event
-from activities.storage import Storage
+from activities.storage import Missing, Storage
 from workflows.policy import Policy
+
+
+class Unreadable(Exception):
+    """The document of an applied version is lost, or written by another version of this program."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,21 @@ class AppliedPolicies:
     storage: Storage
 
     async def after(self, policy: str, version: int) -> Newest | None:
-        """Give the newest version after this one; None when this one is it. May raise AuditUnavailable."""
+        """Give the newest version after this one, or its removal, whatever was applied later; None when it is it.
+
+        May raise AuditUnavailable, and Unreadable.
+        """
         newest = None
         while (record := await self.audit.find(version_key(policy, version + 1))) is not None:
             newest, version = record, version + 1
+            if record.event == Event.POLICY_REMOVED:
+                return Newest(version, None)
         if newest is None:
             return None
-        applied = newest.event == Event.POLICY_APPLIED
-        return Newest(version, await self.read(newest.body["policy_digest"]) if applied else None)
+        try:
+            return Newest(version, await self.read(newest.body["policy_digest"]))
+        except (Missing, ValueError) as error:
+            raise Unreadable(f"version {version} of policy {policy} cannot be read: {_first_line(error)}") from error
 
     async def read(self, digest: str) -> Policy:
         """Read an applied policy by its digest."""
@@ -46,3 +57,7 @@ def version_key(policy: str, version: int) -> str:
 def policy_place(digest: str) -> str:
     """Name where an applied policy lies, as it is read again when something starts it."""
     return f"applied/{digest}.json"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -16,7 +16,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.applied_policies import AppliedPolicies, Newest
+from activities.applied_policies import AppliedPolicies, Newest, Unreadable
 from activities.audit import Audit, AuditRecord, Event
 from activities.heartbeat import beating
 from activities.holds import Holds
@@ -139,13 +139,21 @@ class Starts:
     async def look_for_room(self, asking: AskingAll) -> Room:
         """Tell which starts somebody holds back, which are of removed policies, and how many runs the site may have."""
         standing = await asyncio.to_thread(self.holds.standing)
-        held, gone = {}, {}
+        held: dict[str, str] = {}
+        gone: dict[str, str] = {}
         for one in asking.wishes:
             hold = next((hold for hold in standing if hold.covers(one.policy, asking.site, one.labels)), None)
             if hold is not None:
                 held[one.key] = f"{hold}; `{hold.remedy}` ends that"
-            if one.version is not None and (why := (await self._newest(one.policy, one.version, asking.site))[1]):
-                gone[one.key] = why
+            if one.version is None:
+                continue
+            try:
+                _, why = await self._newest(one.policy, one.version, asking.site)
+            except Unreadable as error:  # Somebody may mend it, and it is nothing to the other starts.
+                held[one.key] = str(error)
+            else:
+                if why:
+                    gone[one.key] = why
         asked = frozenset(one.key for one in asking.wishes)
         return Room(asked=asked, held=held, gone=gone, most_runs=self.most_runs)
 
@@ -154,7 +162,15 @@ class Starts:
         """Give the wish with the newest version of its policy: what was changed while it waited, counts."""
         if wish.version is None:
             return Renewed(wish=wish)
-        newest, gone = await self._newest(wish.policy, wish.version, wish.site)
+        try:
+            newest, gone = await self._newest(wish.policy, wish.version, wish.site)
+        except Unreadable as error:
+            return Renewed(wish=None, gone=str(error))
+        if newest is not None and wish.cause.kind == "threshold":
+            # The watcher made its request out of the policy and of what it measured: let it decide again.
+            return Renewed(
+                wish=None, gone=gone or f"policy {wish.policy} was changed meanwhile (version {newest.number})"
+            )
         if newest is None or newest.policy is None:
             return Renewed(wish=None if gone else wish, gone=gone)
         policy = newest.policy.at(wish.site)
@@ -243,7 +259,7 @@ class Starts:
 
 async def hand_in(client: Client, task_queue: str, wish: Wish) -> None:
     """Tell a desk of a wish, durably: it is heard as soon as a worker works."""
-    state = DeskState(site=wish.site)
+    state = DeskState(site=wish.site, queue=task_queue)
     await client.start_workflow(
         "RunDesk",
         state,

@@ -17,6 +17,7 @@ class DeskBook:
 
     def __init__(self, state: DeskState) -> None:
         self.site = state.site
+        self.queue = state.queue
         self.open = {run.run: run for run in state.open}
         self.arrived = {wish.key: wish for wish in state.arrived}
         self.waiting = {one.wish.key: one for one in state.waiting}
@@ -52,6 +53,7 @@ class DeskBook:
         """Give all of it, for a fresh history."""
         return DeskState(
             site=self.site,
+            queue=self.queue,
             open=tuple(self.open.values()),
             arrived=tuple(self.arrived.values()),
             waiting=tuple(self.waiting.values()),

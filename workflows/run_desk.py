@@ -1,9 +1,11 @@
 """The desk of a site: hears who wants a policy to run, and begins runs, each in its turn and each once."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
@@ -13,7 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.events import Events
     from activities.starting import Cancel, Decided, Ended, Renewed, Room, RunEnd, Starts, asking
     from workflows.desk_book import DeskBook
-    from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, RECORD, RUN
+    from workflows.options import CANCEL_RUN, FOLLOW, RECORD, RUN
+    from workflows.patience import at_once
     from workflows.run import EndedRun, Person, RunState
     from workflows.run_policy import RunPolicy
     from workflows.starts import DeskState, DeskStatus, OpenRun, Start, StartState, Waiting, Wish
@@ -38,7 +41,7 @@ class RunDesk:
         self._book = DeskBook(state)
         self._look = True
         self._followed: dict[str, asyncio.Task[None]] = {}
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
 
     @workflow.run
     async def run(self, state: DeskState) -> None:
@@ -48,7 +51,7 @@ class RunDesk:
             self._follow(run)
         while True:
             await workflow.wait_condition(lambda: bool(book.arrived) or self._look)
-            if workflow.info().is_continue_as_new_suggested() and may_travel(book.arrived.values()):
+            if workflow.info().is_continue_as_new_suggested() and may_travel(book.arrived.values()) and not self._aside:
                 workflow.continue_as_new(book.state())
             for key, wish in list(book.arrived.items())[:HANDFUL]:
                 await self._hear_safely(wish)
@@ -57,7 +60,7 @@ class RunDesk:
                 await asyncio.sleep(0.001)
             elif self._look:
                 self._look = False
-                await self._begin_in_turn()
+                await self._look_safely()
 
     @workflow.signal
     def want(self, wish: Wish) -> None:
@@ -90,17 +93,23 @@ class RunDesk:
         except POISON as error:
             await self._give_up(wish, error)
 
+    async def _look_safely(self) -> None:
+        try:
+            await self._begin_in_turn()
+        except POISON:
+            workflow.logger.exception("the queue could not be looked at")
+
     async def _hear(self, wish: Wish) -> None:
         book = self._book
         if wish.key in book.waiting or book.is_over(wish.key):
             return
-        answer = await workflow.execute_local_activity_method(Starts.hear_wish, wish, **AT_ONCE)
+        answer = await at_once(Starts.hear_wish, wish)
         if answer.start is not None:
             book.remember(answer.start)
             return
         room = await self._room_for(wish)
-        if (held := room.held.get(wish.key)) is not None:
-            await self._answer(wish, StartState.SKIPPED, why=held)
+        if why := room.held.get(wish.key) or room.gone.get(wish.key):
+            await self._answer(wish, StartState.SKIPPED, why=why)
             return
         await self._forget_ended(wish.policy)
         turn = turn_of(wish, tuple(book.open.values()), tuple(book.waiting.values()))
@@ -146,17 +155,17 @@ class RunDesk:
     async def _room_for(self, wish: Wish | None = None) -> Room:
         wishes = [wish] if wish is not None else [one.wish for one in self._book.waiting.values()]
         asked = asking(self._book.site, wishes)
-        room: Room = await workflow.execute_local_activity_method(Starts.look_for_room, asked, **AT_ONCE)
+        room: Room = await at_once(Starts.look_for_room, asked)
         return room
 
     async def _begin(self, wish: Wish) -> None:
-        renewed: Renewed = await workflow.execute_local_activity_method(Starts.renew_wish, wish, **AT_ONCE)
+        renewed: Renewed = await at_once(Starts.renew_wish, wish)
         if renewed.wish is None:
             del self._book.waiting[wish.key]
             await self._answer(wish, StartState.SKIPPED, why=renewed.gone)
             return
         now, wish = workflow.now(), renewed.wish
-        run = wish.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{_mark(self._book.site, wish.key)}"
+        run = wish.run or f"{wish.policy}-{now:%Y%m%dT%H%M%SZ}-{_mark(self._book.queue, self._book.site, wish.key)}"
         request = wish.read_request().model_copy(update={"run": run})
         await workflow.start_child_workflow(
             RunPolicy.run,
@@ -187,7 +196,7 @@ class RunDesk:
         if not open_ones:
             return
         asked = Ended(runs=open_ones)
-        ended = (await workflow.execute_local_activity_method(Starts.ended_ones, asked, **AT_ONCE)).runs
+        ended = (await at_once(Starts.ended_ones, asked)).runs
         with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: not any(run in self._book.open for run in ended), timeout=HEARD_WITHIN
@@ -200,7 +209,7 @@ class RunDesk:
         try:
             end: RunEnd = await workflow.execute_activity_method(Starts.follow_run, run.run, **FOLLOW)
             ended = EndedRun(run=run.run, policy=run.policy, site=self._book.site, state=end.state)
-            await workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD)
+            self._do_aside(workflow.execute_activity_method(Events.tell_run_ended, ended, **RECORD))
         except ActivityError:
             # Nobody can say how it ended; its place is free all the same, the claims keep its files apart.
             workflow.logger.exception("a run could not be followed")
@@ -209,15 +218,21 @@ class RunDesk:
 
     def _cancel(self, run: str, person: Person) -> None:
         """Ask a run to end, without waiting: the desk hears of its end as of any other."""
-        task = asyncio.create_task(self._ask_to_end(Cancel(run=run, person=person)))
-        self._cancelling.add(task)
-        task.add_done_callback(self._cancelling.discard)
+        cancel = Cancel(run=run, person=person)
+        self._do_aside(workflow.execute_activity_method(Starts.cancel_run, cancel, **CANCEL_RUN))
 
-    async def _ask_to_end(self, cancel: Cancel) -> None:
-        try:
-            await workflow.execute_activity_method(Starts.cancel_run, cancel, **CANCEL_RUN)
-        except ActivityError:
-            workflow.logger.exception("a run could not be asked to end")
+    def _do_aside(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do what nobody waits for, but what must be done before this history is left."""
+
+        async def do() -> None:
+            try:
+                await doing
+            except ActivityError:
+                workflow.logger.exception("the desk could not do what it had to")
+
+        task = asyncio.create_task(do())
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     # Telling.
 
@@ -233,7 +248,7 @@ class RunDesk:
         self._book.remember(start)
         with suppress(FailureError):
             decided = Decided(wish=wish, start=start)
-            await workflow.execute_local_activity_method(Starts.record_refusal, decided, **AT_ONCE)
+            await at_once(Starts.record_refusal, decided)
 
     async def _answer(
         self, wish: Wish, state: StartState, *, run: str | None = None, why: str = "", waited_s: float = 0.0
@@ -242,9 +257,9 @@ class RunDesk:
         # Remembered first: what has begun has begun, whether or not the audit takes it.
         self._book.remember(start)
         decided = Decided(wish=wish, start=start, waited_s=waited_s)
-        await workflow.execute_local_activity_method(Starts.record_decision, decided, **AT_ONCE)
+        await at_once(Starts.record_decision, decided)
 
 
-def _mark(site: str, key: str) -> str:
-    """Tell runs apart that begin in the same second, at many sites or for many events."""
-    return sha256(f"{site}/{key}".encode()).hexdigest()[:8]
+def _mark(*parts: str) -> str:
+    """Tell runs apart that begin in the same second: at many sites, for many events, of two installations."""
+    return sha256("/".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -95,9 +95,10 @@ class OpenRun(Payload):
 
 
 class DeskState(Payload):
-    """What a desk hands to itself when it goes on with a fresh history."""
+    """What a desk hands to itself when it goes on with a fresh history; `queue` is its installation's task queue."""
 
     site: str
+    queue: str
     open: tuple[OpenRun, ...] = ()
     arrived: tuple[Wish, ...] = ()
     waiting: tuple[Waiting, ...] = ()

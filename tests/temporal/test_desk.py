@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client
 
+from activities.applied_policies import policy_place
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
 from activities.ledger.records import Stored
@@ -286,24 +289,30 @@ async def test_what_was_applied_or_removed_while_a_start_waited_counts(
 ) -> None:
     hub.fill(3)
     hub.faults(SLOW)
-    versions = Versions(AuditLog(settings.audit.get_secret_value()), open_storage(settings.storage))
-    for name in ("changed", "removed"):
+    storage = open_storage(settings.storage)
+    versions = Versions(AuditLog(settings.audit.get_secret_value()), storage)
+    for name in ("changed", "removed", "measured", "lost"):
         versions.add(versioned(name), 1, actor="ann", reason="")
     async with working(settings.model_copy(update={"runs_per_site": 1}), client):
         await hand_in(client, settings.task_queue, wish(a_policy(), "open"))
         await begun(client, settings, "open")
-        for name in ("changed", "removed"):
+        for name in ("changed", "removed", "measured", "lost"):
             request = RunRequest(run="", policy=versioned(name).policy, version=1, actor="schedule", reason="a test")
-            cause = Cause(kind="schedule", text="a test")
+            cause = Cause(kind="threshold" if name == "measured" else "schedule", text="a test")
             await hand_in(client, settings.task_queue, wish_for(key=name, request=request, cause=cause))
             assert (await decided(client, settings, name)).state is StartState.QUEUED
-        versions.add(versioned("changed", "recall"), 2, actor="ann", reason="")
+        for name in ("changed", "measured", "lost"):
+            versions.add(versioned(name, "recall"), 2, actor="ann", reason="")
+        storage.delete(policy_place(versioned("lost", "recall").policy.digest))
         versions.remove("removed", 2, actor="ann", reason="")
         hub.faults()
         gone = await answer(client, settings, "removed", lambda start: start.state is StartState.SKIPPED)
         assert gone.why == "policy removed was removed (change 2)"
         report = await run_report(client, str((await begun(client, settings, "changed")).run))
         assert report.version == 2
+        measured = await answer(client, settings, "measured", lambda start: start.state is StartState.SKIPPED)
+        assert measured.why == "policy measured was changed meanwhile (version 2)"
+        assert [one.wish.key for one in (await books(client, settings)).waiting] == ["lost"]
 
 
 def versioned(name: str, workflow: str = "migrate") -> LoadedPolicy:
@@ -311,6 +320,38 @@ def versioned(name: str, workflow: str = "migrate") -> LoadedPolicy:
         f"version: 1\nname: {name}\nsite: london\nselect: {{from: {{space: projects}}}}\nrun: {{workflow: {workflow}}}"
     )
     return read_policy(text.encode(), f"{name}.yaml")
+
+
+async def test_two_installations_begin_the_same_start_each_for_itself(
+    client: Client, settings: Settings, hub: LocalHub, tmp_path: Path
+) -> None:
+    hub.fill(1)
+    other = settings.model_copy(
+        update={"task_queue": f"{settings.task_queue}-2", "audit_url": SecretStr(f"sqlite:///{tmp_path}/other.db")}
+    )
+    one = wish(a_policy(), "same")
+    async with working(settings, client), working(other, client):
+        await asyncio.gather(*(hand_in(client, each.task_queue, one) for each in (settings, other)))
+        runs = [str((await begun(client, each, "same")).run) for each in (settings, other)]
+        assert len(set(runs)) == 2
+        for run in runs:
+            await run_report(client, run)
+
+
+async def test_a_desk_whose_audit_was_away_goes_on_without_a_long_history(
+    client: Client, settings: Settings, hub: LocalHub
+) -> None:
+    """The database's place is taken by a folder for longer than a local activity is tried."""
+    hub.fill(1)
+    audit = Path(settings.audit.get_secret_value().removeprefix("sqlite:///"))
+    async with working(settings, client):
+        audit.mkdir(parents=True)  # noqa: ASYNC240
+        await hand_in(client, settings.task_queue, wish(a_policy(), "late"))
+        await asyncio.sleep(7)
+        desk = client.get_workflow_handle(desk_id(settings.task_queue, "london"))
+        assert (await desk.describe()).history_length < 20
+        audit.rmdir()  # noqa: ASYNC240
+        await run_report(client, str((await begun(client, settings, "late")).run))
 
 
 async def test_hundreds_of_wishes_that_came_while_no_worker_worked_are_each_decided_once(
