@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 Value = TypeVar("Value")
 
@@ -61,6 +62,7 @@ class Bulk:
                 raise Interrupted(self.stage) from error
             finally:
                 self._connection = None
+                pa.default_memory_pool().release_unused()  # what Arrow holds back would count as the worker's for ever
 
     def go_on(self, stage: str) -> None:
         """Name what happens now, and leave by `Interrupted` if the work was stopped."""

@@ -102,6 +102,8 @@ def shown(
 ) -> int:
     """Print each figure beside its bound, and give the exit code."""
     ratio = ours.seconds / bare.seconds
+    tenths = [memory.samples[len(memory.samples) * tenth // 10] for tenth in range(10)] + [memory.samples[-1]]
+    print(f"  the worker's memory over the run, MB: {', '.join(f'{one / MB:,.0f}' for one in tenths)}")
     lines = [
         (f"{work.files:,} files in {work.jobs:,} jobs: ratio {ratio:.3f}", f"{MOST_SLOWER}", ratio <= MOST_SLOWER),
         (f"longest history {events:,} events ({longest})", f"{MOST_EVENTS:,}", events < MOST_EVENTS),
