@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.batching import BatchLimits
 from activities.bulk import Bulk, in_thread
 from activities.closing import FileOutcome, close_run, read_outcomes
+from activities.forgiving import Forgiving
 from activities.heartbeat import beating
 from activities.rounds import make_round
 from activities.settled import (
@@ -71,12 +72,17 @@ class Unreached(Ended):
 
 
 class CloseRequest(Payload):
-    """A run that is over: its plan, its rounds (number, manifest, batches), and how files end that none reached."""
+    """A run that is over: its plan, its rounds (number, manifest, batches), and how files end that none reached.
+
+    The files that it did at the site have no failed tries any more, but those of other runs since `began_us`.
+    """
 
     run: str
     plan: str
     rounds: tuple[tuple[int, str, int], ...]
     unreached: Unreached | None = None
+    site: str = ""
+    began_us: int = 0
 
 
 class Closed(Payload):
@@ -90,8 +96,15 @@ class Closed(Payload):
 class Outcomes:
     """The activities that read and join the outcomes of a run's batches."""
 
-    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        memory_limit: int = 1 << 30,
+        temp_dir: Path | None = None,
+        forgiving: Forgiving | None = None,
+    ) -> None:
         self._storage = storage
+        self._forgiving = forgiving
         self._memory_limit = memory_limit
         self._temp_dir = temp_dir or Path(gettempdir())
 
@@ -107,7 +120,10 @@ class Outcomes:
         """Give every planned file exactly one outcome and count them."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+            closed = await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+            if self._forgiving is not None and request.site:
+                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us)
+            return closed
 
 
 def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:

@@ -170,6 +170,8 @@ class Policy(Payload):
             yield Mistake(("run", "recheck"), f"{DISCOVERY}: leave `recheck` out", at_key=True)
         if self.run.verify != "none":
             yield Mistake(("run", "verify"), f"{DISCOVERY}: leave `verify` out", at_key=True)
+        if self.retry.quarantine is not None:
+            yield Mistake(("retry", "quarantine"), f"{DISCOVERY}: leave `quarantine` out", at_key=True)
         if self.guards.unusual is not None:
             yield Mistake(("guards", "unusual"), f"{DISCOVERY}: leave `unusual` out", at_key=True)
         if self.approval.auto is not None:

@@ -14,10 +14,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
     from activities.plan_checks import FitRequest, PlanChecks, UsualRequest
     from activities.preflight import Preflight, PreflightRequest
+    from activities.quarantining import Quarantining, SetAsideRequest
     from activities.reconciling import ReconcileRequest, Reconciliation
     from activities.selection import PlanRequest, Plans
     from workflows.agreement import approval_reason, approves_itself, objection
-    from workflows.control import caps, excess, ladder_wait, stale
+    from workflows.control import caps, excess, ladder_wait, quarantined, stale
     from workflows.gate import Gate
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
     from workflows.pausing import Pausers
@@ -218,6 +219,7 @@ class RunPolicy:
             )
         while self._rounds[-1].files:
             await self._run_round(self._rounds[-1])
+            await self._set_aside(self._rounds[-1])
             wait = ladder_wait(self._policy.retry.failed_files, self._rounds[-1].number)
             if wait is None:
                 return
@@ -248,6 +250,8 @@ class RunPolicy:
             plan=self._plan.manifest,
             rounds=self._rounds_so_far(),
             unreached=self._unreached(),
+            site=self._policy.one_site,
+            began_us=round(self._started.timestamp() * 1_000_000),
         )
         try:
             closed = await workflow.execute_activity_method(Outcomes.close_outcomes, request, **LONG_READ)
@@ -461,6 +465,22 @@ class RunPolicy:
             batch=self._policy.run.batch,
         )
         return await self._unless_stopped(workflow.start_activity_method(Outcomes.next_round, request, **LONG_READ))
+
+    async def _set_aside(self, record: RoundRecord) -> None:
+        rule = self._policy.retry.quarantine
+        if rule is None:
+            return
+        request = SetAsideRequest(
+            run=self._request.run,
+            round=record.number,
+            manifest=record.manifest,
+            batches=record.batches,
+            site=self._policy.one_site,
+            after=rule.after,
+            lasting=rule.until,
+        )
+        found = await self._unless_stopped(workflow.start_activity_method(Quarantining.set_aside, request, **LONG_READ))
+        self._segments.counts = quarantined(self._segments.counts, found.reasons)
 
     # Stopping, waiting, deadlines.
 

@@ -18,7 +18,6 @@ def _keys(policy: Policy) -> Iterator[str]:
         ("run.stages", run.stages),
         ("run.windows", run.windows),
         ("run.rate", run.rate),
-        ("retry.quarantine", policy.retry.quarantine),
         ("breaker", policy.breaker),
         ("notify", policy.notify),
         ("slo", policy.slo),

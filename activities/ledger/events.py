@@ -38,6 +38,8 @@ class Event(StrEnum):
     EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
+    QUARANTINE_SET = "quarantine.set"
+    QUARANTINE_RELEASED = "quarantine.released"
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
@@ -222,6 +224,22 @@ BODY: dict[Event, dict[str, str]] = {
         "token": "tells this telling from another of the same event",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
+    Event.QUARANTINE_SET: {
+        "site": "site of the Hub",
+        "round": "number of the round after which they were set aside",
+        "batch": "number of the batch",
+        "files": "how many of its files keep failing and are left alone from now on",
+        "reasons": "reason of the last failure -> number of files",
+        "digest": "SHA-256 over their paths",
+        "until": "when they are planned again by themselves",
+    },
+    Event.QUARANTINE_RELEASED: {
+        "site": "site of the Hub",
+        "files": "how many files are planned again",
+        "digest": "SHA-256 over their paths",
+        "why": "a person released them, or a run did them all the same",
+        "reason": "why, in the actor's words",
+    },
     Event.POOL_DECIDED: {
         **_POOL,
         "act": "what is done: drain, premigrate, settle, end, block",

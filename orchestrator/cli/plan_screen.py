@@ -16,6 +16,7 @@ _WHY = {
     "no_rule": "no rule matches",
     "unknown_attribute": "attribute unknown",
     "limit_reached": "beyond the limit",
+    "quarantined": "in quarantine: they keep failing",
 }
 _FEW = 3
 _FEW_OWNERS = 2
