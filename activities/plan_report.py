@@ -120,7 +120,7 @@ def report_plan(
             freed=freed,
             freed_unknown=freed_unknown,
             excluded=excluded,
-            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflow, ())),
+            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflows[-1], ())),
         )
 
 

@@ -239,7 +239,7 @@ def _write(
         f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}",
         ordering(select.order_by),
         request.enough_bytes,
-        request.policy.run.hub_workflow,
+        request.policy.run.hub_workflows[-1],
         request.room_bytes,
         tried=tried,
     )

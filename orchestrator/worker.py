@@ -142,6 +142,7 @@ def _activities(
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,
+        outcomes.next_stage,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

@@ -22,7 +22,12 @@ def approval_reason(policy: Policy, plan: Plan, excess: str | None) -> str | Non
         return excess
     if policy.approval.required == "always":
         return "approval.required is always"
-    destructive = [name for name in policy.run.hub_workflows if is_destructive(name)]
+    first = policy.run.steps[0]
+    if first.approval == "always":
+        return f"run.stages: approval of stage 1 ({first.workflow}) is always"
+    # A later stage that asks by itself does so when it comes, of the files that are left then.
+    asked = [step for step in policy.run.steps if step is first or step.approval in (None, "never")]
+    destructive = [step.workflow for step in asked if step.workflow and is_destructive(step.workflow)]
     if policy.approval.required == "never" or not destructive:
         return None
     return f"the hub workflow {destructive[0]} deletes data"

@@ -16,14 +16,14 @@ from workflows.guarding import Guards
 from workflows.payload import Payload
 from workflows.policy_tests import Expectation, PolicyTest, TestFile
 from workflows.retrying import Breaker, FailedReason, Retry, RetryFailedFiles
-from workflows.running import Batch, Recheck, Run
+from workflows.running import Batch, Recheck, Run, Stage
 from workflows.selecting import DEFAULT_RULE, DISCOVERY, Limit, OrderKey, Rule, Select, Source, inside
 from workflows.triggers import Trigger
 from workflows.units import Mistake, Mistakes, shown
 
 __all__ = [
     "DEFAULT_RULE", "Batch", "Expectation", "FailedReason", "Guards", "Limit", "Notify", "OrderKey", "Policy",
-    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Slo", "Source", "TestFile",
+    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Slo", "Source", "Stage", "TestFile",
 ]  # fmt: skip
 
 

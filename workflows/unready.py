@@ -15,7 +15,6 @@ def unready(policy: Policy) -> tuple[str, ...]:
 def _keys(policy: Policy) -> Iterator[str]:
     run = policy.run
     for key, used in (
-        ("run.stages", run.stages),
         ("run.windows", run.windows),
         ("run.rate", run.rate),
         ("breaker", policy.breaker),

@@ -15,6 +15,9 @@ class Event(StrEnum):
     PLAN_REJECTED = "plan.rejected"
     RUN_REFUSED = "run.refused"
     ROUND_STARTED = "round.started"
+    STAGE_STARTED = "stage.started"
+    STAGE_ENDED = "stage.ended"
+    STAGE_SKIPPED = "stage.skipped"
     FILES_SKIPPED = "files.skipped"
     FILES_VERIFIED = "files.verified"
     JOB_SUBMITTED = "job.submitted"
@@ -116,7 +119,21 @@ BODY: dict[Event, dict[str, str]] = {
         "manifest": "the list of its files in the storage",
         "files": "files to do in it",
         "batches": "batches to send",
+        "stage": "number of the stage that it belongs to, from 1",
     },
+    Event.STAGE_STARTED: {
+        "stage": "number of the stage, from 1",
+        "what": "the hub workflow, or how long it waits",
+        "files": "files that the stage before did, absent for a wait",
+        "bytes": "their size, absent for a wait",
+        "until": "when a wait ends, absent for a hub workflow",
+    },
+    Event.STAGE_ENDED: {
+        "stage": "number of the stage, from 1",
+        "what": "the hub workflow, or how long it waited",
+        "outcomes": "outcome -> number of its files, absent for a wait; those that were done go on",
+    },
+    Event.STAGE_SKIPPED: {"stage": "number of the stage that is left out", "reason": "why, in the actor's words"},
     Event.FILES_SKIPPED: {
         "round": "number of the round",
         "batch": "number of the batch",

@@ -121,7 +121,7 @@ def _there_already(found: "Preview") -> str:
     from workflows.order import THERE_ALREADY
 
     there = found.report.there_already
-    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflow])
+    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflows[-1]])
     are = "is" if there.files == 1 else "are"
     return f"{show.counted(there.files, 'file')}, {show.size(there.bytes)}: {are} {where} already (already_done)"
 
