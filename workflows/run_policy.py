@@ -498,7 +498,7 @@ class RunPolicy:
         if not went_on(self._segments.counts):
             return
         until = workflow.now() + wait
-        self._stages.until = until
+        self._stages.until = self._next_try = until
         await self._tell_of_stage("stage.started", until=until.isoformat())
         self._announce()
         await self._until(lambda: self._stages.leaves_out, until)

@@ -14,8 +14,7 @@ from activities.storage import open_storage
 from orchestrator.runs import RunError, cancel, decide, run_progress, run_report, run_status, skip_stage, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
-from tests.temporal.policies import a_policy
-from workflows import segments
+from tests.temporal.policies import a_campaign, a_policy
 from workflows.plan import OutcomeCounts
 from workflows.policy import Policy
 from workflows.run import RunReport, RunState, RunStatus, StageState
@@ -23,16 +22,6 @@ from workflows.run import RunReport, RunState, RunStatus, StageState
 TWO = "[{workflow: premigrate, concurrency: 2}, {workflow: migrate}]"
 WAITING = "[{workflow: premigrate}, {wait: 7d, unless_changed: true}, {workflow: migrate}]"
 ASKING = "[{workflow: premigrate}, {workflow: migrate, approval: always}]"
-
-
-def a_campaign(stages: str, *, run: str = "", **more: Any) -> Policy:
-    policy = a_policy(**more)
-    text = policy.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    import yaml
-
-    text["run"] = {**{k: v for k, v in text["run"].items() if k != "workflow"}, "stages": yaml.safe_load(stages)}
-    text["run"] |= yaml.safe_load(f"{{{run}}}")
-    return Policy.model_validate(text)
 
 
 async def started(client: Client, settings: Settings, policy: Policy) -> str:
@@ -202,7 +191,7 @@ class TestACampaign:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(3)
-        hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 60}})
+        hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 2}})
         run = await started(client, settings, a_campaign(WAITING))
         async with asyncio.timeout(30):
             while not (await run_progress(client, run)).in_flight:  # noqa: ASYNC110
@@ -222,7 +211,7 @@ class TestACampaign:
 
     async def test_without_stages_has_none_to_skip(self, client: Client, settings: Settings, hub: LocalHub) -> None:
         hub.fill(3)
-        hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 60}})
+        hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 2}})
         run = await started(client, settings, a_policy())
         with pytest.raises(RunError, match="its policy has no stages"):
             await skip_stage(client, run, actor="bob")
@@ -236,17 +225,3 @@ class TestACampaign:
         report = await ended(client, run)
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, len(files))
         assert told(settings, run, "files.verified") == [("files.verified", {"looked": 6, "misplaced": 0})]
-
-
-@pytest.mark.usefixtures("worker")
-async def test_a_stage_keeps_its_place_when_the_history_begins_anew(
-    client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segments, "SEGMENT_BATCHES", 2)
-    hub.fill(12)
-    hub.faults(poison("f00005.mov", "migrate", code="EACCES"))
-    run = await started(client, settings, a_campaign(TWO, files=1))
-    report = await ended(client, run)
-    assert report.outcomes == OutcomeCounts(done=11, failed={"permission_denied": 1}, bytes_done=1100)
-    paths = [path for job, paths in hub.paths_by_job().items() for path in paths]
-    assert Counter(Counter(paths).values()) == {2: 12}
