@@ -42,8 +42,9 @@ with workflow.unsafe.imports_passed_through():
         SoFar,
         Stop,
     )
+    from workflows.running import stage_said
     from workflows.segments import Segments
-    from workflows.stages import Stages, ended_in, rounds_of, stage_approval, stage_said, went_on
+    from workflows.stages import Stages, ended_in, rounds_of, stage_approval, went_on
     from workflows.steering import SEGMENT_DRAINS
     from workflows.verdict import shown_state, verdict, waits_for
 

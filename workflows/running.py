@@ -11,7 +11,7 @@ from workflows.moments import DAYS, Days, TimeOfDay, Zone
 from workflows.payload import Payload
 from workflows.units import Mistake, Mistakes, duration_text
 
-__all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window"]
+__all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window", "stage_said"]
 
 Concurrency = Annotated[int, Strict(), Field(ge=1, le=1000, description="Jobs in flight at a time.")]
 
@@ -95,6 +95,11 @@ class Stage(Payload):
         if found:
             raise Mistakes(found)
         return self
+
+
+def stage_said(stage: Stage) -> str:
+    """Say what a stage is, in a word or two."""
+    return f"wait {duration_text(stage.wait)}" if stage.wait is not None else stage.workflow or ""
 
 
 class Run(Payload):

@@ -8,8 +8,7 @@ from workflows.order import JobOrder, order_of
 from workflows.plan import OutcomeCounts
 from workflows.policy import Policy
 from workflows.run import RoundRecord, StageRecord, StageState
-from workflows.running import Stage
-from workflows.units import duration_text
+from workflows.running import Stage, stage_said
 
 
 class Stages:
@@ -123,11 +122,6 @@ class Stages:
 def rounds_of(rounds: Sequence[RoundRecord], stage: int) -> list[RoundRecord]:
     """Give the rounds of one stage."""
     return [record for record in rounds if record.stage == stage]
-
-
-def stage_said(stage: Stage) -> str:
-    """Say what a stage is, in a word or two."""
-    return f"wait {duration_text(stage.wait)}" if stage.wait is not None else stage.workflow or ""
 
 
 def stage_approval(stages: Stages) -> str | None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import show
+from workflows.running import stage_said
 
 if TYPE_CHECKING:
     from activities.plan_report import OwnerCount, PlannedFile, RuleReport
@@ -26,7 +27,8 @@ _BY = {"accessed": "last access", "modified": "last change of content", "changed
 def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full: bool) -> None:
     """Print the plan; `full` shows everything that was counted."""
     policy = found.policy
-    show.say(f"{policy.name}: {policy.run.hub_workflow} on {policy.one_site}", style="bold")
+    steps = ", then ".join(stage_said(step) for step in policy.run.steps)
+    show.say(f"{policy.name}: {steps} on {policy.one_site}", style="bold")
     _print_difference(found)
     _print_rules(found)
     show.facts(dict(_facts(found)))
