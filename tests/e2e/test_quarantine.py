@@ -2,17 +2,23 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from temporalio.testing import ActivityEnvironment
 
-from activities.audit import AuditLog
+from activities.audit import Audit, AuditLog
+from activities.manifests import read_batch
 from activities.quarantine import Failing, Failure, Quarantine, Which
+from activities.quarantining import Quarantining, SetAsideRequest
+from activities.settled import BatchOutcome, FileException, read_settled, settle_batch, write_skips
+from activities.storage import open_storage
 from orchestrator.releasing import release
+from tests.unit.selection_fixtures import made_plan
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
 
@@ -159,3 +165,60 @@ def test_fifty_thousand_files_pass_through_without_filling_the_memory(quarantine
     assert quarantine.write_paths("london", tmp_path / "p.parquet", every=True) == many
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024)
     assert grown < 20 << 20
+
+
+@pytest.fixture
+async def quarantining(tmp_path: Path, quarantine: Quarantine, url: str) -> AsyncIterator[Quarantining]:
+    log = AuditLog(url.replace("audit.sqlite", "log.sqlite"))
+    yield Quarantining(open_storage(tmp_path / "storage"), Audit(log), quarantine)
+    log.close()
+
+
+def a_round(quarantining: Quarantining, folder: Path) -> SetAsideRequest:
+    """Settle a round of two batches in which three files failed, one of them before it was sent."""
+    plan = made_plan(quarantining.storage, folder / "spill", [f"/a/{number}" for number in range(8)], batch_files=4)
+    for number, failed, job in ((0, (1, 2), 7), (1, (), None)):
+        batch = read_batch(quarantining.storage, plan.manifest, number)
+        if job is None:
+            write_skips(quarantining.storage, "r", 1, 1, [FileException(5, "failed", "no_such_file", "is gone")])
+            failed = (4, 6, 7)
+        files = tuple(FileException(one, "failed", "hub_error", "refused" if job is None else "torn") for one in failed)
+        settle_batch(quarantining.storage, "r", 1, number, batch, BatchOutcome(job=job, files=files))
+    return SetAsideRequest(
+        run="r",
+        round=1,
+        manifest=plan.manifest,
+        batches=plan.batches,
+        site="london",
+        after=1,
+        lasting=timedelta(days=1),
+    )
+
+
+async def test_a_round_is_counted_once_and_told_the_same_however_often_its_activity_runs(
+    quarantining: Quarantining, quarantine: Quarantine, tmp_path: Path
+) -> None:
+    request = a_round(quarantining, tmp_path)
+    for _ in range(3):
+        found = await ActivityEnvironment().run(quarantining.set_aside, request)
+        assert found.reasons == {"hub_error": 2, "no_such_file": 1}
+    assert {one.path: one.tries for one in quarantine.listed()} == {"/a/1": 1, "/a/2": 1, "/a/5": 1}
+    ends = [read_settled(quarantining.storage, "r", 1, number) for number in (0, 1)]
+    told = {one.ordinal: (one.outcome, one.reason) for end in ends if end is not None for one in end.files}
+    assert {ordinal: end for ordinal, end in told.items() if end[0] == "quarantined"} == {
+        1: ("quarantined", "hub_error"),
+        2: ("quarantined", "hub_error"),
+        5: ("quarantined", "no_such_file"),
+    }
+    assert {told[ordinal] for ordinal in (4, 6, 7)} == {("failed", "hub_error")}, "their batch was refused as a whole"
+
+
+async def test_an_attempt_that_died_after_it_had_counted_is_finished_by_the_next(
+    quarantining: Quarantining, quarantine: Quarantine, tmp_path: Path
+) -> None:
+    request = a_round(quarantining, tmp_path)
+    failures = [Failure("/a/1", "hub_error", "torn"), Failure("/a/2", "hub_error", "torn")]
+    quarantine.count(("r", 1, 0), "london", failures, after=1, lasting=timedelta(days=1))
+    found = await ActivityEnvironment().run(quarantining.set_aside, request)
+    assert found.reasons == {"hub_error": 2, "no_such_file": 1}
+    assert [one.tries for one in quarantine.listed()] == [1, 1, 1]
