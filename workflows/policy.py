@@ -155,6 +155,10 @@ class Policy(Payload):
                         f"another threshold of {shown(pool[0])} is above already: keep one",
                     )
                 pools.append(pool)
+            if trigger.threshold is not None and any(stage.wait is not None for stage in self.run.stages):
+                yield Mistake(
+                    ("triggers", index, "threshold"), "a drain cannot wait between stages: the pool would stay full"
+                )
             if trigger.after is not None and trigger.after.policy == self.name:
                 yield Mistake(
                     ("triggers", index, "after", "policy"), "a policy cannot start after itself: it would never end"

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.quarantining import Quarantining, SetAsideRequest
     from activities.reconciling import ReconcileRequest, Reconciliation
     from activities.selection import PlanRequest, Plans
-    from workflows.agreement import approval_reason, approves_itself, objection
+    from workflows.agreement import approval_reason, approves_itself, objection, wanted_of
     from workflows.control import caps, excess, ladder_wait, quarantined, stale
     from workflows.gate import Gate
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
@@ -197,15 +197,7 @@ class RunPolicy:
             await self._record("plan.approved", digest=plan.digest, reason="it is within approval.auto of the policy")
             return
         self._phase = Phase.APPROVAL
-        wanted = ApprovalWanted(
-            digest=plan.digest,
-            files=plan.files,
-            bytes=plan.bytes,
-            why=why,
-            since=workflow.now(),
-            expires=workflow.now() + approval.expires,
-            not_by=self._request.actor if approval.not_by_owner else None,
-        )
+        wanted = self._wanted(plan, why)
         await self._record("approval.wanted", **wanted.model_dump(mode="json"))
         workflow.upsert_memo({"state": str(RunState.WAITING)})
         try:
@@ -443,6 +435,10 @@ class RunPolicy:
         if unfit:
             await self._refuse(unfit)
 
+    def _wanted(self, what: Plan | RoundRef, why: str) -> ApprovalWanted:
+        owner, now = self._request.actor, workflow.now()
+        return wanted_of(self._policy, owner, now, digest=what.digest, files=what.files, size=what.bytes, why=why)
+
     async def _refuse(self, why: str) -> NoReturn:
         await self._record("run.refused", why=why)
         raise Refused(why)
@@ -473,14 +469,7 @@ class RunPolicy:
     async def _files_of_the_stage(self) -> RoundRef:
         plan = self._the_plan()
         if not self._rounds:
-            return RoundRef(
-                round=1,
-                manifest=plan.manifest,
-                files=plan.files,
-                bytes=plan.bytes,
-                batches=plan.batches,
-                digest=plan.digest,
-            )
+            return RoundRef.model_validate({**plan.model_dump(), "round": 1})
         request = NextStage(
             run=self._request.run,
             round=self._rounds[-1].number + 1,
@@ -511,16 +500,7 @@ class RunPolicy:
         why = stage_approval(self._stages)
         if why is None or not ref.files:
             return
-        asked, expires = workflow.now(), self._policy.approval.expires
-        wanted = ApprovalWanted(
-            digest=ref.digest,
-            files=ref.files,
-            bytes=ref.bytes,
-            why=why,
-            since=asked,
-            expires=asked + expires,
-            not_by=self._request.actor if self._policy.approval.not_by_owner else None,
-        )
+        wanted = self._wanted(ref, why)
         self._phase = Phase.APPROVAL
         await self._record("approval.wanted", **wanted.model_dump(mode="json"))
         workflow.upsert_memo({"state": str(RunState.WAITING)})
@@ -531,7 +511,7 @@ class RunPolicy:
             if not self._stages.leaves_out:
                 await self._heed_for_stage(decision, wanted)
         finally:
-            self._waited_for_approval += workflow.now() - asked
+            self._waited_for_approval += workflow.now() - wanted.since
             self._gate.close()
         self._phase = Phase.WORK
         self._announce()
