@@ -100,7 +100,7 @@ class Claims:
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
         def change(connection: Connection) -> tuple[Claim, dict[str, Holder]]:
-            now = _now_us(connection)
+            now = now_us(connection)
             holder = self._enter(connection, claim, site, job, now)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
             free = [key for key in above if key not in held]
@@ -121,7 +121,7 @@ class Claims:
         mine = (holders.c.place == str(claim.place)) & (holders.c.token == claim.token)
         with self._database.reading() as connection:
             until = connection.scalar(select(holders.c.until_us).where(mine))
-            return until is not None and until > _now_us(connection) + self._lease_us // 10
+            return until is not None and until > now_us(connection) + self._lease_us // 10
 
     def renew(self, jobs: Mapping[Place, int | None]) -> None:
         """Renew the claims of batches that somebody has in hand, noting their jobs."""
@@ -141,14 +141,14 @@ class Claims:
     def lapsed(self, limit: int) -> list[Holder]:
         """Give holders whose lease has lapsed, first the longest: their workers died, or their run was terminated."""
         with self._database.reading() as connection:
-            now = _now_us(connection)
+            now = now_us(connection)
             query = select(holders).where(holders.c.until_us <= now).order_by(holders.c.until_us).limit(limit)
             return [_holder(row, now) for row in connection.execute(query)]
 
     def drop(self, holder: Holder) -> None:
         """Take the files away from a holder whose lease has lapsed, unless it was renewed meanwhile."""
         with self._database.writing() as connection:
-            _drop(connection, _is(holder) & (holders.c.until_us <= _now_us(connection)))
+            _drop(connection, _is(holder) & (holders.c.until_us <= now_us(connection)))
 
     def prolong(self, holder: Holder) -> None:
         """Renew a lapsed claim for its holder: the Hub still works on the files."""
@@ -177,7 +177,7 @@ class Claims:
         return int(connection.execute(holders.insert().values(made).returning(holders.c.id)).scalar_one())
 
     def _prolong(self, connection: Connection, which: Any, **values: Any) -> None:
-        until = _now_us(connection) + self._lease_us
+        until = now_us(connection) + self._lease_us
         connection.execute(update(holders).where(which).values(until_us=until, **values))
 
 
@@ -270,7 +270,7 @@ def _is(holder: Holder) -> Any:
     return (holders.c.id == holder.id) & (holders.c.place == str(holder.place))
 
 
-def _now_us(connection: Connection) -> int:
+def now_us(connection: Connection) -> int:
     """Read the database's own clock, so that the clocks of worker machines need not agree."""
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1000

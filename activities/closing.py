@@ -58,22 +58,21 @@ def close_run(
     plan: str,
     rounds: Sequence[tuple[int, str, int]],
     unreached: Ended,
+    passed: Sequence[int] = (),
 ) -> tuple[str, str, OutcomeCounts]:
     """Write `runs/<run>/outcomes.parquet` and give its name, the SHA-256 of its bytes, and the counts.
 
     Each round is its number, manifest and batches. The last round in which a file ended decides; a file that ended in
-    none ends as `unreached` says.
+    none ends as `unreached` says, and so does one whose last end is a success in one of the `passed` rounds: those of
+    a stage that another one was to follow.
     """
     name = f"runs/{run}/outcomes.parquet"
     with bulk.folder() as folder, bulk.database(folder) as database:
         _table(database, "plan", part_paths(storage, plan, folder))
-        for number, manifest, batches in rounds:
-            bulk.go_on(f"outcomes of round {number}")
-            _load_round(storage, database, folder, run, number, batches)
-            _table(database, f"files_{number}", part_paths(storage, manifest, folder))
+        open_rounds(storage, bulk, database, folder, run, rounds)
         bulk.go_on("outcomes of the run")
         target = folder / "outcomes.parquet"
-        _write(database, target, [number for number, _, _ in rounds], unreached)
+        _write(database, target, [number for number, _, _ in rounds], unreached, passed)
         rows = database.execute(
             "SELECT outcome, reason, count(*), coalesce(sum(size), 0)::BIGINT FROM read_parquet(?) GROUP BY ALL",
             [str(target)],
@@ -81,6 +80,31 @@ def close_run(
         digest = file_digest(target)
         storage.upload(target, name)
     return name, digest, tally(rows)
+
+
+def open_rounds(
+    storage: Storage,
+    bulk: Bulk,
+    database: duckdb.DuckDBPyConnection,
+    folder: Path,
+    run: str,
+    rounds: Sequence[tuple[int, str, int]],
+) -> None:
+    """Bring rounds (number, manifest, batches) into the database, for `ends_of`, each with its files in `files_<n>`."""
+    for number, manifest, batches in rounds:
+        bulk.go_on(f"outcomes of round {number}")
+        _load_round(storage, database, folder, run, number, batches)
+        _table(database, f"files_{number}", part_paths(storage, manifest, folder))
+
+
+def ends_of(rounds: Sequence[int]) -> str:
+    """Select how each file ended in each of these rounds: ordinal, round, job, outcome, reason, message."""
+    return " UNION ALL ".join(_ends_of(number) for number in rounds) or _NO_ENDS
+
+
+def succeeded(row: str) -> str:
+    """Write that a file was done, or was where it should be already."""
+    return f"({row}.outcome = 'done' OR ({row}.outcome = 'skipped' AND {row}.reason = 'already_done'))"
 
 
 def read_outcomes(
@@ -176,13 +200,20 @@ def _table(database: duckdb.DuckDBPyConnection, name: str, paths: list[Path]) ->
         database.execute(f"CREATE TABLE {name}({columns})")
 
 
-def _write(database: duckdb.DuckDBPyConnection, target: Path, rounds: list[int], unreached: Ended) -> None:
+def _write(
+    database: duckdb.DuckDBPyConnection, target: Path, rounds: list[int], unreached: Ended, passed: Sequence[int]
+) -> None:
     """Join the plan with the last end of each file."""
-    database.execute("CREATE VIEW ends AS " + (" UNION ALL ".join(_ends_of(number) for number in rounds) or _NO_ENDS))
+    database.execute(f"CREATE VIEW ends AS {ends_of(rounds)}")
+    on_its_way = f"round IN ({', '.join(map(str, passed)) or 'NULL'}) AND {succeeded('ends')}"
     database.execute("CREATE TABLE unreached AS SELECT ? AS outcome, ? AS reason, ? AS message", list(_end(unreached)))
     rows = database.sql(
-        """
-        WITH last AS (SELECT * FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1)
+        f"""
+        WITH latest AS (
+            SELECT *, coalesce({on_its_way}, false) AS on_its_way
+            FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1
+        ),
+        last AS (SELECT * FROM latest WHERE NOT on_its_way)
         SELECT plan.ordinal, plan.path, plan.size, plan.rule,
                coalesce(last.outcome, unreached.outcome) AS outcome,
                CASE WHEN last.outcome IS NULL THEN unreached.reason ELSE last.reason END AS reason,

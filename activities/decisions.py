@@ -7,7 +7,7 @@ import duckdb
 
 from activities.bulk import reading
 from activities.manifests import read_rows
-from activities.predicates import SELECTED, judged, literal, ordering_keys, predicate
+from activities.predicates import SELECTED, heeding, judged, literal, ordering_keys, predicate
 from activities.storage import Storage
 from workflows.conditions import AllOf, AnyOf, Compare, Condition, Member, Named, Not
 from workflows.plan import Plan
@@ -15,9 +15,16 @@ from workflows.selecting import OrderKey, Select
 
 
 def write_decisions(
-    storage: Storage, database: duckdb.DuckDBPyConnection, select: Select, plan: Plan, folder: Path
+    storage: Storage,
+    database: duckdb.DuckDBPyConnection,
+    select: Select,
+    plan: Plan,
+    folder: Path,
+    aside: str | None = None,
 ) -> None:
     """Make the view `decided` of the view `inventory`: verdict, rule, whether planned, and what is counted.
+
+    `aside` is the view of the files that are in quarantine, where there are any.
 
     `lacks_0`, `lacks_1` ... tell whether the row lacks the attributes of `needed_attributes`, in their order.
     """
@@ -30,7 +37,7 @@ def write_decisions(
         COPY (
             SELECT verdict, rule, planned, size, disk_usage, owner, status, IF(planned, path, NULL) AS path,
                    {"coalesce(accessed, modified)" if age == "accessed" else age} AS age {lacks}
-            FROM (SELECT *, {planned} AS planned FROM ({judged(select, plan.as_of_us, "inventory")}))
+            FROM (SELECT *, {planned} AS planned FROM ({heeding(judged(select, plan.as_of_us, "inventory"), aside)}))
         ) TO {literal(str(file))} (FORMAT parquet, COMPRESSION lz4_raw)
     """)
     database.execute(f"CREATE VIEW decided AS SELECT * FROM {reading([file])}")

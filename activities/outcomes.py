@@ -8,7 +8,9 @@ from temporalio import activity
 from activities.batching import BatchLimits
 from activities.bulk import Bulk, in_thread
 from activities.closing import FileOutcome, close_run, read_outcomes
+from activities.forgiving import Forgiving
 from activities.heartbeat import beating
+from activities.manifests import Head
 from activities.rounds import make_round
 from activities.settled import (
     BatchOutcome,
@@ -19,6 +21,7 @@ from activities.settled import (
     settle_batch,
     write_skips,
 )
+from activities.staging import make_stage
 from activities.storage import Storage
 from workflows.control import permanent_reasons
 from workflows.payload import Payload
@@ -33,6 +36,7 @@ __all__ = [
     "FileException",
     "FileOutcome",
     "NextRound",
+    "NextStage",
     "Outcomes",
     "RoundRef",
     "Unreached",
@@ -66,17 +70,34 @@ class RoundRef(Payload):
     digest: str = ""
 
 
+class NextStage(Payload):
+    """A stage that is over: its rounds (number, manifest, batches), and the number of the round that comes next."""
+
+    run: str
+    round: int
+    plan: str
+    before: tuple[tuple[int, str, int], ...]
+    batch: Batch
+
+
 class Unreached(Ended):
     """How the files end that no batch accounts for."""
 
 
 class CloseRequest(Payload):
-    """A run that is over: its plan, its rounds (number, manifest, batches), and how files end that none reached."""
+    """A run that is over: its plan, its rounds (number, manifest, batches), and how files end that none reached.
+
+    A success in one of the `passed` rounds is no end: another stage was to follow.
+    The files that it did at the site have no failed tries any more, but those of other runs since `began_us`.
+    """
 
     run: str
     plan: str
     rounds: tuple[tuple[int, str, int], ...]
     unreached: Unreached | None = None
+    site: str = ""
+    began_us: int = 0
+    passed: tuple[int, ...] = ()
 
 
 class Closed(Payload):
@@ -90,8 +111,15 @@ class Closed(Payload):
 class Outcomes:
     """The activities that read and join the outcomes of a run's batches."""
 
-    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        memory_limit: int = 1 << 30,
+        temp_dir: Path | None = None,
+        forgiving: Forgiving | None = None,
+    ) -> None:
         self._storage = storage
+        self._forgiving = forgiving
         self._memory_limit = memory_limit
         self._temp_dir = temp_dir or Path(gettempdir())
 
@@ -103,11 +131,21 @@ class Outcomes:
             return await in_thread(bulk, lambda bulk: next_round(self._storage, bulk, request))
 
     @activity.defn
+    async def next_stage(self, request: NextStage) -> RoundRef:
+        """Write the manifest of the files that succeeded and go on to the next stage."""
+        bulk = Bulk(self._memory_limit, self._temp_dir)
+        async with beating(lambda: {"stage": bulk.stage}):
+            return await in_thread(bulk, lambda bulk: next_stage(self._storage, bulk, request))
+
+    @activity.defn
     async def close_outcomes(self, request: CloseRequest) -> Closed:
         """Give every planned file exactly one outcome and count them."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+            closed = await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+            if self._forgiving is not None and request.site:
+                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us)
+            return closed
 
 
 def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:
@@ -122,22 +160,41 @@ def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:
         permanent=permanent_reasons(request.retry),
         limits=None if request.retry.resubmit == "job" else limits,
     )
-    if head is None:
-        return RoundRef(round=request.round + 1, manifest=name, files=0, bytes=0, batches=0)
-    return RoundRef(
-        round=request.round + 1,
-        manifest=name,
-        files=head.files,
-        bytes=head.bytes,
-        batches=head.batches,
-        digest=head.digest,
+    return _ref(request.round + 1, name, head)
+
+
+def next_stage(storage: Storage, bulk: Bulk, request: NextStage) -> RoundRef:
+    """Write the manifest of the files that succeeded in a stage."""
+    name, head = make_stage(
+        storage,
+        bulk,
+        run=request.run,
+        number=request.round,
+        plan=request.plan,
+        before=request.before,
+        limits=BatchLimits(request.batch.files, request.batch.bytes),
     )
+    return _ref(request.round, name, head)
 
 
 def close_outcomes(storage: Storage, bulk: Bulk, request: CloseRequest) -> Closed:
     """Write the table of all outcomes of a run that is over."""
     unreached = request.unreached or Unreached(outcome="failed", reason="unknown", message="no outcome was recorded")
     name, digest, counts = close_run(
-        storage, bulk, run=request.run, plan=request.plan, rounds=request.rounds, unreached=unreached
+        storage,
+        bulk,
+        run=request.run,
+        plan=request.plan,
+        rounds=request.rounds,
+        unreached=unreached,
+        passed=request.passed,
     )
     return Closed(outcomes=name, digest=digest, counts=counts)
+
+
+def _ref(number: int, name: str, head: Head | None) -> RoundRef:
+    if head is None:
+        return RoundRef(round=number, manifest=name, files=0, bytes=0, batches=0)
+    return RoundRef(
+        round=number, manifest=name, files=head.files, bytes=head.bytes, batches=head.batches, digest=head.digest
+    )

@@ -9,7 +9,8 @@ from activities.bulk import Bulk
 from activities.decisions import age_attribute, needed_attributes, write_decisions
 from activities.inventory import inventory_parts
 from activities.predicates import KEPT, SELECTED, UNKNOWN, predicate, rule_names
-from activities.selection import PASSED_OVER, open_inventory
+from activities.quarantine import Quarantine
+from activities.selection import PASSED_OVER, open_inventory, open_set_aside
 from activities.storage import Storage
 from workflows.order import THERE_ALREADY
 from workflows.payload import Payload
@@ -92,13 +93,16 @@ class PlanReport(Payload):
         return tuple(index for index, files in enumerate(self.excluded) if not files)
 
 
-def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> PlanReport:
+def report_plan(
+    storage: Storage, bulk: Bulk, policy: Policy, plan: Plan, quarantine: Quarantine | None = None
+) -> PlanReport:
     """Count what is in a plan; its inventory must still be there, else `Missing` is raised."""
     select = policy.select
     with bulk.folder() as folder, bulk.database(folder) as database:
         open_inventory(database, inventory_parts(storage, plan.inventory, folder))
         bulk.go_on("looking at every file once more")
-        write_decisions(storage, database, select, plan, folder)
+        aside = open_set_aside(database, quarantine, policy.one_site, folder)
+        write_decisions(storage, database, select, plan, folder, aside)
         excluded = _excluded(database, select, plan.as_of_us)
         bulk.go_on("counting by rule and owner")
         _count_owners(database)
@@ -116,7 +120,7 @@ def report_plan(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> Pla
             freed=freed,
             freed_unknown=freed_unknown,
             excluded=excluded,
-            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflow, ())),
+            there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflows[-1], ())),
         )
 
 

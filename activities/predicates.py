@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from workflows.conditions import AGES, METADATA, AllOf, AnyOf, Compare, Condition, Glob, Member, Named, Not, glob_regex
 from workflows.selecting import DEFAULT_RULE, OrderKey, Select
 
-SELECTED, KEPT, STAYS, EXCLUDED, UNKNOWN = range(5)
-"""The values of the `verdict` column."""
+SELECTED, KEPT, STAYS, EXCLUDED, UNKNOWN, QUARANTINED = range(6)
+"""The values of the `verdict` column; the last one is no policy's word, see `heeding`."""
 
 _AGE_SIDES = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 #: The most text of patterns in one regular expression, far below what RE2 refuses to compile.
@@ -43,6 +43,14 @@ def judged(select: Select, as_of_us: int, source: str) -> str:
         FROM (SELECT *, {first} AS first_true
         FROM (SELECT *, ({excluded}) AS excluded{", " + columns if columns else ""} FROM {source})))
     """
+
+
+def heeding(query: str, set_aside: str | None) -> str:
+    """Let a judged query say QUARANTINED of selected files whose path is in the view `set_aside`, if there is one."""
+    if set_aside is None:
+        return query
+    aside = f"verdict = {SELECTED} AND path IN (SELECT path FROM {set_aside})"
+    return f"SELECT * REPLACE (IF({aside}, {QUARANTINED}, verdict)::UTINYINT AS verdict) FROM ({query})"
 
 
 def ordering(keys: Sequence[OrderKey]) -> str:

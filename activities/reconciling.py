@@ -87,7 +87,9 @@ class Reconciliation:
                 for path, place in elsewhere.items()
             )
             told = outcome.model_copy(update={"files": (*outcome.files, *found)})
-            await asyncio.to_thread(settle_batch, self.storage, request.run, number, batch, files, told)
+            await asyncio.to_thread(
+                settle_batch, self.storage, request.run, number, batch, files, told, with_skips=False
+            )
         return len(done.paths), len(elsewhere)
 
     async def _record(self, run: str, found: Reconciled) -> None:

@@ -22,7 +22,19 @@ from activities.enough import enough, open_tried
 from activities.heartbeat import beating
 from activities.inventory import InventoryRef, inventory_parts
 from activities.manifests import integers
-from activities.predicates import EXCLUDED, KEPT, SELECTED, STAYS, UNKNOWN, judged, ordering, rule_names
+from activities.predicates import (
+    EXCLUDED,
+    KEPT,
+    QUARANTINED,
+    SELECTED,
+    STAYS,
+    UNKNOWN,
+    heeding,
+    judged,
+    ordering,
+    rule_names,
+)
+from activities.quarantine import Quarantine
 from activities.storage import Storage
 from workflows.names import shown
 from workflows.payload import Payload
@@ -30,8 +42,17 @@ from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
 
 _ROWS = 122_880
-PASSED_OVER = {EXCLUDED: "excluded", KEPT: "kept", STAYS: "no_rule", UNKNOWN: "unknown_attribute"}
+PASSED_OVER = {
+    EXCLUDED: "excluded",
+    KEPT: "kept",
+    STAYS: "no_rule",
+    UNKNOWN: "unknown_attribute",
+    QUARANTINED: "quarantined",
+}
 """The words of a plan for why files are not in it, by their verdict."""
+
+SET_ASIDE = "set_aside"
+"""The view of the files that are in quarantine."""
 
 
 class UnknownAttributes(ApplicationError):
@@ -63,8 +84,15 @@ class PlanRequest(Payload):
 class Plans:
     """The activity that makes plans; `temp_dir` takes what does not fit into `memory_limit`."""
 
-    def __init__(self, storage: Storage, memory_limit: int = 1 << 30, temp_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        memory_limit: int = 1 << 30,
+        temp_dir: Path | None = None,
+        quarantine: Quarantine | None = None,
+    ) -> None:
         self._storage = storage
+        self._quarantine = quarantine
         self._memory_limit = memory_limit
         self._temp_dir = temp_dir or Path(gettempdir())
 
@@ -73,16 +101,17 @@ class Plans:
         """Match the inventory against the policy and write the manifest."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: make_plan(self._storage, bulk, request))
+            return await in_thread(bulk, lambda bulk: make_plan(self._storage, bulk, request, self._quarantine))
 
 
-def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest) -> Plan:
+def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Quarantine | None = None) -> Plan:
     """Match, order, cut and write; the same policy, inventory and moment give the same digest."""
     policy, select = request.policy, request.policy.select
     with bulk.folder() as folder, bulk.database(folder) as database:
         open_inventory(database, inventory_parts(storage, request.inventory.name, folder))
+        aside = open_set_aside(database, quarantine, policy.one_site, folder)
         bulk.go_on("matching")
-        tally = _tally(database, policy, request.as_of_us)
+        tally = _tally(database, policy, request.as_of_us, aside)
         if tally.unknown and select.on_unknown == "fail":
             raise _unknown_attributes(database, policy, request.as_of_us, tally.unknown)
         limits = BatchLimits(policy.run.batch.files, policy.run.batch.bytes)
@@ -92,7 +121,7 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest) -> Plan:
             (request.cap_files, request.cap_bytes),
         )
         tried = open_tried(storage, database, request.tried_in, folder)
-        rules = _write(database, bulk, writer, request, cap, tried=tried)
+        rules = _write(database, bulk, writer, request, cap, tried=tried, aside=aside)
         bulk.go_on("writing the manifest")
         name, head = writer.publish(
             storage,
@@ -164,8 +193,19 @@ def open_inventory(database: duckdb.DuckDBPyConnection, parts: list[Path]) -> No
         database.from_arrow(SCHEMA.empty_table()).create("inventory")
 
 
-def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int) -> _Tally:
-    query = judged(policy.select, as_of_us, "inventory")
+def open_set_aside(
+    database: duckdb.DuckDBPyConnection, quarantine: Quarantine | None, site: str, folder: Path
+) -> str | None:
+    """Make the files of a site that are in quarantine a view, and give its name; None when there are none."""
+    file = folder / "set-aside.parquet"
+    if quarantine is None or not quarantine.write_paths(site, file):
+        return None
+    database.execute(f"CREATE VIEW {SET_ASIDE} AS SELECT path FROM {reading([file])}")
+    return SET_ASIDE
+
+
+def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int, aside: str | None) -> _Tally:
+    query = heeding(judged(policy.select, as_of_us, "inventory"), aside)
     rows = database.execute(
         f"SELECT verdict, count(*), coalesce(sum(size), 0)::HUGEINT FROM ({query}) GROUP BY verdict"
     ).fetchall()
@@ -187,6 +227,7 @@ def _write(
     cap: _Cap,
     *,
     tried: bool,
+    aside: str | None,
 ) -> tuple[RuleCount, ...]:
     select = request.policy.select
     names = rule_names(select)
@@ -195,10 +236,10 @@ def _write(
     if cap.files == 0:
         return ()
     query = enough(
-        f"({judged(select, request.as_of_us, 'inventory')}) WHERE verdict = {SELECTED}",
+        f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}",
         ordering(select.order_by),
         request.enough_bytes,
-        request.policy.run.hub_workflow,
+        request.policy.run.hub_workflows[-1],
         request.room_bytes,
         tried=tried,
     )

@@ -58,10 +58,20 @@ class BatchOutcome(Payload):
 
 
 def settle_batch(
-    storage: Storage, run: str, round_number: int, number: int, batch: Batch, outcome: BatchOutcome
+    storage: Storage,
+    run: str,
+    round_number: int,
+    number: int,
+    batch: Batch,
+    outcome: BatchOutcome,
+    *,
+    with_skips: bool = True,
 ) -> OutcomeCounts:
-    """Write how every file of a batch ended, once more if need be, and count; the skips before the submit are kept."""
-    skips = read_skips(storage, run, round_number, number) or []
+    """Write how every file of a batch ended, once more if need be, and count; the skips before the submit are kept.
+
+    `with_skips=False` is for an account that was settled before and holds them already.
+    """
+    skips = (read_skips(storage, run, round_number, number) or []) if with_skips else []
     files = {one.ordinal: one for one in [*outcome.files, *skips]}
     strangers = files.keys() - set(batch.ordinals)
     if strangers:

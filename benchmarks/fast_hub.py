@@ -7,7 +7,8 @@ end of standard input. Jobs move nothing: one lasts `--seconds` from its submit 
 needs beside the Hub's own API:
 
     GET  /bench/proof     how many jobs were made, and over how many paths; how many paths were in more than one job
-    POST /bench/reset     forget all jobs; the body may set {"seconds": 10}
+    POST /bench/reset     forget all jobs; the body may set {"seconds": 10}, and {"poison": 100}: every hundredth file
+                          fails in every job (0: none)
 """
 
 import argparse
@@ -84,6 +85,7 @@ class FastHub:
     submitted: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     last_job: int = 0
+    poison: int = 0
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 << 20)
@@ -180,16 +182,20 @@ class FastHub:
     async def job_stats(self, request: web.Request) -> web.Response:
         job = self.jobs.get(int(request.query.get("job", 0)))
         words = {word.lower() for word in _words(request)}
-        word = {"SUCCESS": "processed", "CANCELLED": "cancelled"}.get(
-            "PENDING" if job is None else job.state, "pending"
-        )
-        rows = [] if job is None or (words and word not in words) else job.paths
+        state = "PENDING" if job is None else job.state
+        word = {"SUCCESS": "processed", "CANCELLED": "cancelled"}.get(state, "pending")
         number = None if job is None else job.id
-        return _page(
-            request,
-            rows,
-            lambda path: {"path": path, "state": word, "code": "", "message": "", "job": number, "task": number},
-        )
+        rows = [(path, "failed" if self._fails(path, state) else word) for path in (() if job is None else job.paths)]
+
+        def show(row: tuple[str, str]) -> dict[str, Any]:
+            code, message = ("EIO", f"{row[0]} cannot be read") if row[1] == "failed" else ("", "")
+            told = {"path": row[0], "state": row[1], "code": code, "message": message}
+            return {**told, "job": number, "task": number}
+
+        return _page(request, [row for row in rows if not words or row[1] in words], show)
+
+    def _fails(self, path: str, state: str) -> bool:
+        return bool(self.poison) and state == "SUCCESS" and int(path.rpartition("/f")[2]) % self.poison == 0
 
     def _job(self, request: web.Request) -> Job | None:
         number = request.match_info["id"]
@@ -255,6 +261,7 @@ class FastHub:
     async def reset(self, request: web.Request) -> web.Response:
         told = json.loads(await request.read() or b"{}")
         self.seconds = float(told.get("seconds", self.seconds))
+        self.poison = int(told.get("poison", 0))
         self.jobs.clear()  # their numbers go on: a Hub gives no number twice
         self.unfinished.clear()
         self.submitted.clear()

@@ -32,8 +32,8 @@ async def expect_site(hub: Hub, name: str) -> None:
 async def unready(hub: Hub, policy: Policy) -> tuple[str, ...]:
     """Say what of the Hub a run counts on and would not find: site, hub workflows, queue; by the run's own look."""
     doubts: dict[str, None] = {}
-    for name in policy.run.hub_workflows:
-        request = PreflightRequest(run="", site=policy.one_site, workflow=name, queue=policy.run.queue)
+    for name, queue in policy.run.needs:
+        request = PreflightRequest(run="", site=policy.one_site, workflow=name, queue=queue)
         try:
             found = await findings(hub, request)
         except AuthError:

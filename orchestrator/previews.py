@@ -18,6 +18,7 @@ from activities.manifests import read_batch
 from activities.plan_checks import UsualRequest, usual_plan
 from activities.plan_diff import PlanDiff, diff_plans
 from activities.plan_report import PlanReport, report_plan
+from activities.quarantine import Quarantine
 from activities.selection import PlanRequest, make_plan
 from activities.storage import Storage, open_storage
 from orchestrator.hub import open_hub
@@ -86,7 +87,9 @@ async def preview(
             doubts = await unready(hub, policy)
         usual = await asyncio.to_thread(table.usual, policy)
         plan = await table.planned(policy, inventory, usual)
-        report = await in_thread(table.bulk, lambda bulk: report_plan(table.storage, bulk, policy, plan))
+        report = await in_thread(
+            table.bulk, lambda bulk: report_plan(table.storage, bulk, policy, plan, table.quarantine)
+        )
         if isinstance(other, OtherPolicy):
             made = await table.planned(other.policy, theirs, usual)
             other = OtherPlan(other.words, made.manifest)
@@ -140,11 +143,13 @@ class _Table:
     storage: Storage = field(init=False)
     log: AuditLog = field(init=False)
     bulk: Bulk = field(init=False)
+    quarantine: Quarantine = field(init=False)
 
     def __post_init__(self) -> None:
         self.storage = open_storage(self.settings.storage)
         self.log = AuditLog(self.settings.audit.get_secret_value())
         self.bulk = Bulk(int(self.settings.selection_memory), self.settings.spill_dir)
+        self.quarantine = Quarantine(self.settings.quarantine.get_secret_value())
 
     async def listed(self, hub: Hub, policy: Policy) -> InventoryRef:
         request = InventoryRequest(
@@ -164,12 +169,12 @@ class _Table:
     async def planned(self, policy: Policy, inventory: InventoryRef, usual: UsualPlan | None) -> Plan:
         as_of_us = round(self.as_of.timestamp() * 1_000_000)
         request = PlanRequest(policy=policy, inventory=inventory, as_of_us=as_of_us)
-        plan = await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, request))
+        plan = await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, request, self.quarantine))
         if policy.guards.on_exceed != "truncate" or not excess(plan, policy.guards, usual):
             return plan
         files, size = caps(plan, policy.guards, usual)
         smaller = request.model_copy(update={"cap_files": files, "cap_bytes": size})
-        return await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, smaller))
+        return await in_thread(self.bulk, lambda bulk: make_plan(self.storage, bulk, smaller, self.quarantine))
 
     def usual(self, policy: Policy) -> UsualPlan | None:
         unusual = policy.guards.unusual
@@ -187,6 +192,7 @@ class _Table:
             with suppress(asyncio.CancelledError):
                 await telling
             self.log.close()
+            self.quarantine.close()
 
     def _watch(self, progress: Callable[[], Progress]) -> None:
         self.progress = progress

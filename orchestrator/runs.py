@@ -41,6 +41,7 @@ from workflows.run import (
     RunState,
     RunStatus,
     SegmentStatus,
+    SkippingStage,
 )
 from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
@@ -247,6 +248,11 @@ async def resume(
 async def cancel(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
     """End a run: nothing more begins, the Hub's jobs in flight are cancelled, every file is accounted for."""
     return await _update(client, run, RunPolicy.cancel, Person(actor=actor, reason=reason))
+
+
+async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", number: int | None = None) -> RunStatus:
+    """Leave a stage of a campaign out, the one that waits or a later one; raises RunError when that cannot be."""
+    return await _update(client, run, RunPolicy.skip_stage, SkippingStage(actor=actor, reason=reason, number=number))
 
 
 async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:

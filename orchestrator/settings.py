@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         """Address of the pools' measured samples: beside the audit."""
         return self._beside_the_audit("samples.sqlite")
 
+    @property
+    def quarantine(self) -> SecretStr:
+        """Address of the quarantine: beside the audit, so that all policies of one audit share it."""
+        return self._beside_the_audit("quarantine.sqlite")
+
     def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
         if address.get_backend_name() != "sqlite" or not address.database:

@@ -17,6 +17,7 @@ from activities.audit import Audit, AuditLog
 from activities.claiming import Claiming
 from activities.claims import Claims
 from activities.events import Events
+from activities.forgiving import Forgiving
 from activities.holds import Holds
 from activities.hub.client import Hub
 from activities.hub_events import HubEvents
@@ -28,6 +29,8 @@ from activities.poller import JobPoller
 from activities.pool_board import Measured, PoolBoard
 from activities.pool_samples import PoolSamples
 from activities.preflight import Preflight
+from activities.quarantine import Quarantine
+from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
@@ -81,12 +84,14 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(claims.close)
         samples = PoolSamples(settings.samples.get_secret_value())
         stack.callback(samples.close)
+        quarantine = Quarantine(settings.quarantine.get_secret_value())
+        stack.callback(quarantine.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims, samples),
+            activities=_activities(settings, client, hub, log, claims, samples, quarantine),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -102,14 +107,21 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
 
 
 def _activities(
-    settings: Settings, client: Client, hub: Hub, log: AuditLog, claims: Claims, samples: PoolSamples
+    settings: Settings,
+    client: Client,
+    hub: Hub,
+    log: AuditLog,
+    claims: Claims,
+    samples: PoolSamples,
+    quarantine: Quarantine,
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
     audit = Audit(log)
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
-    plans, outcomes = Plans(storage, **limits), Outcomes(storage, **limits)
+    plans = Plans(storage, **limits, quarantine=quarantine)
+    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine))
     checks = PlanChecks(storage, log)
     applied = AppliedPolicies(audit, storage)
     events = Events(client, audit, applied, settings.task_queue)
@@ -130,6 +142,8 @@ def _activities(
         jobs.watch_job,
         jobs.cancel_jobs,
         outcomes.next_round,
+        outcomes.next_stage,
+        Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,
         starts.hear_wish,

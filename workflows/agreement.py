@@ -1,5 +1,6 @@
 """Whether a person must agree to a plan, and whether a person's word on it can be taken: plain answers."""
 
+from datetime import datetime
 from typing import Final
 
 from workflows.approving import Auto, is_destructive
@@ -22,10 +23,31 @@ def approval_reason(policy: Policy, plan: Plan, excess: str | None) -> str | Non
         return excess
     if policy.approval.required == "always":
         return "approval.required is always"
-    destructive = [name for name in policy.run.hub_workflows if is_destructive(name)]
+    first = policy.run.steps[0]
+    if first.approval == "always":
+        return f"run.stages: approval of stage 1 ({first.workflow}) is always"
+    # A later stage that asks by itself does so when it comes, of the files that are left then.
+    asked = [step for step in policy.run.steps if step is first or step.approval in (None, "never")]
+    destructive = [step.workflow for step in asked if step.workflow and is_destructive(step.workflow)]
     if policy.approval.required == "never" or not destructive:
         return None
     return f"the hub workflow {destructive[0]} deletes data"
+
+
+def wanted_of(
+    policy: Policy, owner: str, now: datetime, *, digest: str, files: int, size: int, why: str
+) -> ApprovalWanted:
+    """Say what a person is to agree to, for whom it is not, and until when there is time."""
+    approval = policy.approval
+    return ApprovalWanted(
+        digest=digest,
+        files=files,
+        bytes=size,
+        why=why,
+        since=now,
+        expires=now + approval.expires,
+        not_by=owner if approval.not_by_owner else None,
+    )
 
 
 def approves_itself(auto: Auto | None, plan: Plan) -> bool:

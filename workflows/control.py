@@ -31,6 +31,13 @@ def without_retryable(counts: OutcomeCounts, retry: Retry) -> OutcomeCounts:
     return counts.model_copy(update={"failed": failed})
 
 
+def quarantined(counts: OutcomeCounts, reasons: dict[str, int]) -> OutcomeCounts:
+    """Count failures, by their reasons, as files that are set aside."""
+    left = {reason: files - reasons.get(reason, 0) for reason, files in counts.failed.items()}
+    failed = {reason: files for reason, files in left.items() if files > 0}
+    return counts.model_copy(update={"failed": failed, "quarantined": counts.quarantined + sum(reasons.values())})
+
+
 def breach(plan: Plan, guards: Guards, *, now_us: int, usual: UsualPlan | None = None) -> str | None:
     """Name the first guard that the plan breaks, with both numbers; None when it may go on."""
     return excess(plan, guards, usual) or stale(plan, guards, now_us=now_us)

@@ -16,14 +16,14 @@ from workflows.guarding import Guards
 from workflows.payload import Payload
 from workflows.policy_tests import Expectation, PolicyTest, TestFile
 from workflows.retrying import Breaker, FailedReason, Retry, RetryFailedFiles
-from workflows.running import Batch, Recheck, Run
+from workflows.running import Batch, Recheck, Run, Stage
 from workflows.selecting import DEFAULT_RULE, DISCOVERY, Limit, OrderKey, Rule, Select, Source, inside
 from workflows.triggers import Trigger
 from workflows.units import Mistake, Mistakes, shown
 
 __all__ = [
     "DEFAULT_RULE", "Batch", "Expectation", "FailedReason", "Guards", "Limit", "Notify", "OrderKey", "Policy",
-    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Slo", "Source", "TestFile",
+    "PolicyTest", "Recheck", "Retry", "RetryFailedFiles", "Rule", "Run", "Select", "Slo", "Source", "Stage", "TestFile",
 ]  # fmt: skip
 
 
@@ -155,6 +155,10 @@ class Policy(Payload):
                         f"another threshold of {shown(pool[0])} is above already: keep one",
                     )
                 pools.append(pool)
+            if trigger.threshold is not None and any(stage.wait is not None for stage in self.run.stages):
+                yield Mistake(
+                    ("triggers", index, "threshold"), "a drain cannot wait between stages: the pool would stay full"
+                )
             if trigger.after is not None and trigger.after.policy == self.name:
                 yield Mistake(
                     ("triggers", index, "after", "policy"), "a policy cannot start after itself: it would never end"
@@ -170,6 +174,8 @@ class Policy(Payload):
             yield Mistake(("run", "recheck"), f"{DISCOVERY}: leave `recheck` out", at_key=True)
         if self.run.verify != "none":
             yield Mistake(("run", "verify"), f"{DISCOVERY}: leave `verify` out", at_key=True)
+        if self.retry.quarantine is not None:
+            yield Mistake(("retry", "quarantine"), f"{DISCOVERY}: leave `quarantine` out", at_key=True)
         if self.guards.unusual is not None:
             yield Mistake(("guards", "unusual"), f"{DISCOVERY}: leave `unusual` out", at_key=True)
         if self.approval.auto is not None:

@@ -52,6 +52,13 @@ class Retry(Payload):
     )
     quarantine: Quarantine | None = Field(None, description="Files that keep failing are set aside.")
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Retry":
+        if self.quarantine is not None and self.resubmit == "job":
+            why = "with `quarantine` only failed files can be sent again: the Hub would resubmit what is set aside"
+            raise Mistakes([Mistake(("resubmit",), why)])
+        return self
+
 
 def _with_sign(value: object) -> object:
     """The key says what it counts, so 20 does as well as 20%."""

@@ -44,11 +44,36 @@ class Phase(StrEnum):
     OVER = "over"
 
 
+class StageState(StrEnum):
+    """How far a stage of a campaign is."""
+
+    AHEAD = "ahead"
+    WAITING = "waiting"
+    WORKING = "working"
+    ENDED = "ended"
+    SKIPPED = "skipped"
+
+
+class StageRecord(Payload):
+    """A stage of a campaign: its number from 1, what it is, how far it is, and with how many files it began."""
+
+    number: int
+    what: str
+    state: StageState
+    files: int | None = None
+
+
 class Person(Payload):
     """Who steers a run, and why; both go to the audit."""
 
     actor: str
     reason: str = ""
+
+
+class SkippingStage(Person):
+    """A word that leaves a stage out: the one that waits now or, by its number, a later one."""
+
+    number: int | None = None
 
 
 class Pausing(Person):
@@ -114,12 +139,16 @@ class Steering(Payload):
 
 
 class RoundRecord(Payload):
-    """One pass over files: the first over the whole plan, each later one over what failed and may be tried again."""
+    """One pass over files: the first of a stage over all of its files, each later one over what may be tried again.
+
+    Rounds are numbered through the whole run, whatever their stage.
+    """
 
     number: int
     manifest: str
     files: int
     batches: int
+    stage: int = 1
 
 
 class SoFar(Payload):
@@ -136,6 +165,9 @@ class SoFar(Payload):
     work_started: datetime
     waited_for_approval: timedelta = timedelta(0)
     pausers: tuple[Pauser, ...] = ()
+    stage: int = 1
+    skipped_stages: tuple[int, ...] = ()
+    before: OutcomeCounts = OutcomeCounts()
 
 
 class RunRequest(Payload):
@@ -235,6 +267,7 @@ class RunStatus(Payload):
     pausers: tuple[Pauser, ...] = ()
     plan: Plan | None = None
     inventory_problems: int = 0
+    stages: tuple[StageRecord, ...] = ()
     rounds: tuple[RoundRecord, ...] = ()
     counts: OutcomeCounts = OutcomeCounts()
     jobs: int = 0
@@ -258,6 +291,7 @@ class RunReport(Payload):
     inventory_problems: int = 0
     outcomes: OutcomeCounts = OutcomeCounts()
     outcomes_digest: str | None = None
+    stages: tuple[StageRecord, ...] = ()
     rounds: tuple[RoundRecord, ...] = ()
     jobs: int = 0
     trouble: str | None = None

@@ -1,6 +1,7 @@
 """One execution of a policy, told as a story: check, list, plan, guard, work in rounds, account for every file."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NoReturn, TypeVar
 
@@ -11,13 +12,14 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord
     from activities.inventory import Inventories, InventoryRef, InventoryRequest
-    from activities.outcomes import CloseRequest, NextRound, Outcomes, RoundRef, Unreached
+    from activities.outcomes import CloseRequest, NextRound, NextStage, Outcomes, RoundRef, Unreached
     from activities.plan_checks import FitRequest, PlanChecks, UsualRequest
     from activities.preflight import Preflight, PreflightRequest
+    from activities.quarantining import Quarantining, SetAsideRequest
     from activities.reconciling import ReconcileRequest, Reconciliation
     from activities.selection import PlanRequest, Plans
-    from workflows.agreement import approval_reason, approves_itself, objection
-    from workflows.control import caps, excess, ladder_wait, stale
+    from workflows.agreement import approval_reason, approves_itself, objection, wanted_of
+    from workflows.control import caps, excess, ladder_wait, quarantined, stale
     from workflows.gate import Gate
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
     from workflows.pausing import Pausers
@@ -36,10 +38,13 @@ with workflow.unsafe.imports_passed_through():
         RunRequest,
         RunState,
         RunStatus,
+        SkippingStage,
         SoFar,
         Stop,
     )
+    from workflows.running import stage_said
     from workflows.segments import Segments
+    from workflows.stages import Stages, ended_in, rounds_of, stage_approval, went_on
     from workflows.steering import SEGMENT_DRAINS
     from workflows.verdict import shown_state, verdict, waits_for
 
@@ -78,6 +83,8 @@ class RunPolicy:
         self._phase = Phase.PREFLIGHT
         self._problems = 0
         self._segments = Segments(request.run, request.policy)
+        self._stages = Stages(request.policy)
+        self._before = OutcomeCounts()
         self._inventory: InventoryRef | None = None
         self._usual: UsualPlan | None = None
         self._plan: Plan | None = None
@@ -111,7 +118,7 @@ class RunPolicy:
         try:
             if self._request.so_far is None:
                 await self._prepare()
-            await self._work_in_rounds()
+            await self._work_in_stages()
             await self._look_where_the_files_are()
         except Stopped:
             pass
@@ -136,11 +143,11 @@ class RunPolicy:
         await self._wait_for_approval()
 
     async def _check_the_hub(self) -> None:
-        run = self._policy.run
-        request = PreflightRequest(
-            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, queue=run.queue
-        )
-        await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
+        for hub_workflow, queue in self._policy.run.needs:
+            request = PreflightRequest(
+                run=self._request.run, site=self._policy.one_site, workflow=hub_workflow, queue=queue
+            )
+            await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
 
     async def _list_the_namespace(self) -> None:
         self._phase = Phase.INVENTORY
@@ -190,15 +197,7 @@ class RunPolicy:
             await self._record("plan.approved", digest=plan.digest, reason="it is within approval.auto of the policy")
             return
         self._phase = Phase.APPROVAL
-        wanted = ApprovalWanted(
-            digest=plan.digest,
-            files=plan.files,
-            bytes=plan.bytes,
-            why=why,
-            since=workflow.now(),
-            expires=workflow.now() + approval.expires,
-            not_by=self._request.actor if approval.not_by_owner else None,
-        )
+        wanted = self._wanted(plan, why)
         await self._record("approval.wanted", **wanted.model_dump(mode="json"))
         workflow.upsert_memo({"state": str(RunState.WAITING)})
         try:
@@ -208,34 +207,45 @@ class RunPolicy:
             self._gate.close()
         workflow.upsert_memo({"state": str(RunState.RUNNING)})
 
-    async def _work_in_rounds(self) -> None:
+    async def _work_in_stages(self) -> None:
         self._phase = Phase.WORK
         self._work_started = self._work_started or workflow.now()
-        if not self._rounds:
-            plan = self._the_plan()
-            await self._open_round(
-                RoundRecord(number=1, manifest=plan.manifest, files=plan.files, batches=plan.batches)
-            )
+        while not self._stages.over:
+            if self._stages.leaves_out:
+                pass
+            elif self._stages.current.wait is not None:
+                await self._wait_for_stage(self._stages.current.wait)
+            elif await self._begin_stage():
+                await self._work_in_rounds()
+                await self._end_stage()
+            self._stages.next()
+
+    async def _work_in_rounds(self) -> None:
         while self._rounds[-1].files:
             await self._run_round(self._rounds[-1])
-            wait = ladder_wait(self._policy.retry.failed_files, self._rounds[-1].number)
+            await self._set_aside(self._rounds[-1])
+            tries = len(rounds_of(self._rounds, self._stages.number))
+            wait = ladder_wait(self._policy.retry.failed_files, tries)
             if wait is None:
                 return
             failed = await self._failed_ones(self._rounds[-1])
             if not failed.files:
                 return
             await self._sleep(wait)
-            await self._open_round(
-                RoundRecord(number=failed.round, manifest=failed.manifest, files=failed.files, batches=failed.batches)
-            )
+            self._segments.begin_again()
+            await self._open_round(failed)
 
     async def _look_where_the_files_are(self) -> None:
         run = self._policy.run
-        if run.verify != "status" or not self._segments.jobs or not workflow.patched(LAST_LOOK):
+        if run.verify == "none" or not self._segments.jobs or not workflow.patched(LAST_LOOK):
             return
         self._phase = Phase.VERIFY
+        last = rounds_of(self._rounds, self._rounds[-1].stage)
         request = ReconcileRequest(
-            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, rounds=self._rounds_so_far()
+            run=self._request.run,
+            site=self._policy.one_site,
+            workflow=run.steps[last[0].stage - 1].workflow or run.hub_workflow,
+            rounds=_named(last),
         )
         await self._unless_stopped(workflow.start_activity_method(Reconciliation.reconcile, request, **LONG_READ))
 
@@ -246,8 +256,11 @@ class RunPolicy:
         request = CloseRequest(
             run=self._request.run,
             plan=self._plan.manifest,
-            rounds=self._rounds_so_far(),
+            rounds=_named(self._rounds),
+            passed=self._stages.passed(self._rounds),
             unreached=self._unreached(),
+            site=self._policy.one_site,
+            began_us=round(self._started.timestamp() * 1_000_000),
         )
         try:
             closed = await workflow.execute_activity_method(Outcomes.close_outcomes, request, **LONG_READ)
@@ -275,13 +288,14 @@ class RunPolicy:
             inventory_problems=self._problems,
             outcomes=self._outcomes or OutcomeCounts(),
             outcomes_digest=self._outcomes_digest,
+            stages=self._stages.records(self._rounds),
             rounds=tuple(self._rounds),
             jobs=self._segments.jobs,
             trouble=self._trouble,
             started=self._started,
             finished=self._finished,
         )
-        await self._record("run.ended", **report.model_dump(mode="json", exclude={"plan", "run", "rounds"}))
+        await self._record("run.ended", **report.model_dump(mode="json", exclude={"plan", "run", "rounds", "stages"}))
         workflow.upsert_memo({"state": str(self._state)})
         await workflow.wait_condition(workflow.all_handlers_finished)
         return report
@@ -297,7 +311,12 @@ class RunPolicy:
             state=shown_state(self._phase, self._state, self._segments.steering, self._next_try),
             phase=self._phase,
             waits_for=waits_for(
-                self._phase, self._segments.steering, self._next_try, self._gate.wanted, self._pausers.standing
+                self._phase,
+                self._segments.steering,
+                self._next_try,
+                self._gate.wanted,
+                self._pausers.standing,
+                self._stages.waits_for,
             ),
             actor=self._request.actor,
             reason=self._request.reason,
@@ -307,8 +326,9 @@ class RunPolicy:
             pausers=self._pausers.standing,
             plan=self._plan,
             inventory_problems=self._problems,
+            stages=self._stages.records(self._rounds),
             rounds=tuple(self._rounds),
-            counts=self._outcomes or self._segments.counts,
+            counts=self._outcomes or self._before.plus(self._segments.counts),
             jobs=self._segments.jobs,
             open_segments=self._segments.names,
             concurrency=self._segments.steering.slots,
@@ -366,6 +386,19 @@ class RunPolicy:
         await self._stop(Stop(why=why, by=person.actor, state=RunState.CANCELLED), reason=person.reason)
         return self.status()
 
+    @workflow.update
+    async def skip_stage(self, skipping: SkippingStage) -> RunStatus:
+        """Leave the stage out that waits, or a later one; its files go on to the stage behind it."""
+        number = self._stages.skip(skipping.number)
+        await self._record("stage.skipped", actor=skipping.actor, stage=number, reason=skipping.reason)
+        return self.status()
+
+    @skip_stage.validator
+    def _may_skip_stage(self, skipping: SkippingStage) -> None:
+        self._refuse_when_over()
+        if why := self._stages.objection(skipping.number):
+            raise ApplicationError(f"run {self._request.run}: {why}", type="NotYours", non_retryable=True)
+
     @pause.validator
     def _may_pause(self, pausing: Pausing) -> None:
         self._refuse_when_over()
@@ -402,16 +435,120 @@ class RunPolicy:
         if unfit:
             await self._refuse(unfit)
 
+    def _wanted(self, what: Plan | RoundRef, why: str) -> ApprovalWanted:
+        owner, now = self._request.actor, workflow.now()
+        return wanted_of(self._policy, owner, now, digest=what.digest, files=what.files, size=what.bytes, why=why)
+
     async def _refuse(self, why: str) -> NoReturn:
         await self._record("run.refused", why=why)
         raise Refused(why)
 
+    # Stages.
+
+    async def _begin_stage(self) -> bool:
+        """Open the first round of the stage; False when nothing is left for it, or somebody left it out."""
+        self._segments.order = self._stages.order
+        if self._rounds and self._rounds[-1].stage == self._stages.number:  # It goes on with a fresh history.
+            self._stages.working = True
+            return True
+        ref = await self._files_of_the_stage()
+        if self._stages.is_campaign:
+            if self._stages.number > 1:  # The word on the plan was the first stage's.
+                await self._wait_for_stage_approval(ref)
+            if self._stages.leaves_out or not ref.files:
+                return False
+            self._stages.working = True
+            await self._tell_of_stage("stage.started", files=ref.files, bytes=ref.bytes)
+            await self._segments.steer(slots=self._stages.slots)
+        self._before = self._before.plus(ended_in(self._segments.counts))
+        self._segments.counts = OutcomeCounts()
+        self._stages.working = True
+        await self._open_round(ref)
+        return True
+
+    async def _files_of_the_stage(self) -> RoundRef:
+        plan = self._the_plan()
+        if not self._rounds:
+            return RoundRef.model_validate({**plan.model_dump(), "round": 1})
+        request = NextStage(
+            run=self._request.run,
+            round=self._rounds[-1].number + 1,
+            plan=plan.manifest,
+            before=_named(rounds_of(self._rounds, self._rounds[-1].stage)),
+            batch=self._policy.run.batch,
+        )
+        return await self._unless_stopped(workflow.start_activity_method(Outcomes.next_stage, request, **LONG_READ))
+
+    async def _end_stage(self) -> None:
+        if self._stages.is_campaign:
+            await self._tell_of_stage("stage.ended", outcomes=self._segments.counts.model_dump())
+
+    async def _wait_for_stage(self, wait: timedelta) -> None:
+        """Wait as long as the stage says, unless somebody leaves it out or nothing is left to wait for."""
+        if not went_on(self._segments.counts):
+            return
+        until = workflow.now() + wait
+        self._stages.until = self._next_try = until
+        await self._tell_of_stage("stage.started", until=until.isoformat())
+        self._announce()
+        await self._until(lambda: self._stages.leaves_out, until)
+        self._stages.until = None
+        self._announce()
+        await self._tell_of_stage("stage.ended")
+
+    async def _wait_for_stage_approval(self, ref: RoundRef) -> None:
+        why = stage_approval(self._stages)
+        if why is None or not ref.files:
+            return
+        wanted = self._wanted(ref, why)
+        self._phase = Phase.APPROVAL
+        await self._record("approval.wanted", **wanted.model_dump(mode="json"))
+        workflow.upsert_memo({"state": str(RunState.WAITING)})
+        try:
+            decision = await self._gate.wait(
+                wanted, lambda: self._segments.steering.stop is not None or self._stages.leaves_out
+            )
+            if not self._stages.leaves_out:
+                await self._heed_for_stage(decision, wanted)
+        finally:
+            self._waited_for_approval += workflow.now() - wanted.since
+            self._gate.close()
+        self._phase = Phase.WORK
+        self._announce()
+
+    async def _heed_for_stage(self, decision: Decision | None, wanted: ApprovalWanted) -> None:
+        """Go on, or stop the run: files have moved in the stages before, so each of them still gets its outcome."""
+        self._raise_if_stopped()
+        name = self._stages.name
+        if decision is None:
+            why = f"nobody approved {name} until {wanted.expires:%Y-%m-%d %H:%M} UTC"
+            await self._record("approval.expired", digest=wanted.digest, why=why)
+            await self._stop(Stop(why=why, by="engine", state=RunState.FAILED))
+        else:
+            said = {"digest": wanted.digest, "reason": decision.reason}
+            event = "plan.approved" if decision.approved else "plan.rejected"
+            await self._record(event, actor=decision.actor, **said)
+            if not decision.approved:
+                why = f"{decision.actor} rejected {name}" + (f": {decision.reason}" if decision.reason else "")
+                await self._stop(Stop(why=why, by=decision.actor, state=RunState.CANCELLED))
+        self._raise_if_stopped()
+
+    async def _tell_of_stage(self, event: str, **body: object) -> None:
+        said = {"stage": self._stages.number, "what": stage_said(self._stages.current), **body}
+        await self._record(event, actor="engine", **said)
+
     # Rounds.
 
-    async def _open_round(self, record: RoundRecord) -> None:
+    async def _open_round(self, ref: RoundRef) -> None:
+        record = RoundRecord(
+            number=ref.round,
+            manifest=ref.manifest,
+            files=ref.files,
+            batches=ref.batches,
+            stage=self._stages.number,
+        )
         self._rounds.append(record)
         self._next_batch = 0
-        self._segments.begin_again()
         await self._record("round.started", **record.model_dump(mode="json"))
 
     async def _run_round(self, record: RoundRecord) -> None:
@@ -436,6 +573,9 @@ class RunPolicy:
             work_started=self._work_started,
             waited_for_approval=self._waited_for_approval,
             pausers=self._pausers.standing,
+            stage=self._stages.number,
+            skipped_stages=self._stages.skipped,
+            before=self._before,
         )
         workflow.continue_as_new(self._request.model_copy(update={"so_far": so_far}))
 
@@ -443,6 +583,8 @@ class RunPolicy:
         self._plan, self._problems = so_far.plan, so_far.inventory_problems
         self._rounds, self._next_batch = list(so_far.rounds), so_far.next_batch
         self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering)
+        self._stages = Stages(self._policy, so_far.stage, so_far.skipped_stages)
+        self._before = so_far.before
         paused_by = so_far.steering.paused_by
         if paused_by is not None and not so_far.pausers:  # It was paused before there could be several.
             self._pausers = Pausers((Pauser(actor=paused_by, since=workflow.now()),))
@@ -461,6 +603,22 @@ class RunPolicy:
             batch=self._policy.run.batch,
         )
         return await self._unless_stopped(workflow.start_activity_method(Outcomes.next_round, request, **LONG_READ))
+
+    async def _set_aside(self, record: RoundRecord) -> None:
+        rule = self._policy.retry.quarantine
+        if rule is None:
+            return
+        request = SetAsideRequest(
+            run=self._request.run,
+            round=record.number,
+            manifest=record.manifest,
+            batches=record.batches,
+            site=self._policy.one_site,
+            after=rule.after,
+            lasting=rule.until,
+        )
+        found = await self._unless_stopped(workflow.start_activity_method(Quarantining.set_aside, request, **LONG_READ))
+        self._segments.counts = quarantined(self._segments.counts, found.reasons)
 
     # Stopping, waiting, deadlines.
 
@@ -509,9 +667,15 @@ class RunPolicy:
         return value
 
     async def _sleep(self, wait: timedelta) -> None:
-        self._next_try = workflow.now() + wait
+        await self._until(lambda: False, workflow.now() + wait)
+
+    async def _until(self, enough: Callable[[], bool], moment: datetime) -> None:
+        """Wait until a moment, until it is enough, or until the run is stopped, which is raised."""
+        self._next_try = moment
         try:
-            await workflow.wait_condition(lambda: self._segments.steering.stop is not None, timeout=wait)
+            await workflow.wait_condition(
+                lambda: self._segments.steering.stop is not None or enough(), timeout=moment - workflow.now()
+            )
         except TimeoutError:
             pass
         finally:
@@ -538,9 +702,6 @@ class RunPolicy:
     def _the_plan(self) -> Plan:
         assert self._plan is not None
         return self._plan
-
-    def _rounds_so_far(self) -> tuple[tuple[int, str, int], ...]:
-        return tuple((record.number, record.manifest, record.batches) for record in self._rounds)
 
     def _as_of_us(self) -> int:
         asked = self._request.as_of_us
@@ -578,6 +739,10 @@ def _root_cause(error: BaseException) -> str:
     while isinstance(error, FailureError) and error.cause is not None:
         error = error.cause
     return str(error)
+
+
+def _named(rounds: Sequence[RoundRecord]) -> tuple[tuple[int, str, int], ...]:
+    return tuple((record.number, record.manifest, record.batches) for record in rounds)
 
 
 def _micros() -> int:

@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer, Strict,
 from workflows.fields import Count, Duration, DurationOrNone, Flag, Line, SomeBytes
 from workflows.moments import DAYS, Days, TimeOfDay, Zone
 from workflows.payload import Payload
-from workflows.units import Mistake, Mistakes
+from workflows.units import Mistake, Mistakes, duration_text
 
-__all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window"]
+__all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window", "stage_said"]
 
 Concurrency = Annotated[int, Strict(), Field(ge=1, le=1000, description="Jobs in flight at a time.")]
 
@@ -97,6 +97,11 @@ class Stage(Payload):
         return self
 
 
+def stage_said(stage: Stage) -> str:
+    """Say what a stage is, in a word or two."""
+    return f"wait {duration_text(stage.wait)}" if stage.wait is not None else stage.workflow or ""
+
+
 class Run(Payload):
     """What is asked of the Hub, and how fast."""
 
@@ -136,6 +141,16 @@ class Run(Payload):
         return self
 
     @property
+    def steps(self) -> tuple[Stage, ...]:
+        """The stages, or the one that a run without stages is."""
+        return self.stages or (Stage(workflow=self.workflow, fields=self.fields),)
+
+    @property
+    def needs(self) -> tuple[tuple[str, str], ...]:
+        """Every hub workflow that is run with its queue, each pair once."""
+        return tuple(dict.fromkeys((step.workflow, step.queue or self.queue) for step in self.steps if step.workflow))
+
+    @property
     def hub_workflow(self) -> str:
         """The hub workflow that is run, the first one of a campaign."""
         return self.workflow or next(stage.workflow for stage in self.stages if stage.workflow is not None)
@@ -162,6 +177,9 @@ class Run(Payload):
                 yield Mistake(("stages", index), "two waits follow each other: write one")
         if self.fields and self.stages:
             yield Mistake(("fields",), "with `stages` the fields belong to a stage: move them there", at_key=True)
+        waits = sum((stage.wait for stage in self.stages if stage.wait is not None), timedelta(0))
+        if self.deadline is not None and waits >= self.deadline:
+            yield Mistake(("deadline",), f"the stages wait for {duration_text(waits)} alone: allow more")
         if self.verify == "after_last_stage" and not self.stages:
             yield Mistake(("verify",), "`after_last_stage` needs `stages`: write status")
         if self.outside_windows != "finish_batch" and not self.windows:

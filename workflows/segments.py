@@ -38,7 +38,7 @@ class Segments:
         self.failure: ChildWorkflowError | None = None
         self._run = run
         self._retry = policy.retry
-        self._order = order_of(policy)
+        self.order = order_of(policy)
         self._open: dict[str, OpenSegment] = {}
 
     @property
@@ -100,7 +100,7 @@ class Segments:
         steering = self._steering_now()
         segment = Segment(
             run=self._run,
-            order=self._order,
+            order=self.order,
             round=record.number,
             manifest=record.manifest,
             first=first,

@@ -41,6 +41,7 @@ def waits_for(
     next_try: datetime | None,
     approval: ApprovalWanted | None = None,
     pausers: tuple[Pauser, ...] = (),
+    stage: str | None = None,
 ) -> str | None:
     """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work."""
     if phase is Phase.OVER:
@@ -53,6 +54,8 @@ def waits_for(
         return " and ".join(map(_release, pausers))
     if approval is not None:
         return f"approval until {approval.expires:%Y-%m-%d %H:%M} UTC, since {approval.why}"
+    if stage is not None:
+        return stage
     if next_try is not None:
         return f"the next try of failed files at {next_try:%Y-%m-%d %H:%M:%S} UTC"
     return None

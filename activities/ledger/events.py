@@ -15,6 +15,9 @@ class Event(StrEnum):
     PLAN_REJECTED = "plan.rejected"
     RUN_REFUSED = "run.refused"
     ROUND_STARTED = "round.started"
+    STAGE_STARTED = "stage.started"
+    STAGE_ENDED = "stage.ended"
+    STAGE_SKIPPED = "stage.skipped"
     FILES_SKIPPED = "files.skipped"
     FILES_VERIFIED = "files.verified"
     JOB_SUBMITTED = "job.submitted"
@@ -38,6 +41,8 @@ class Event(StrEnum):
     EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
+    QUARANTINE_SET = "quarantine.set"
+    QUARANTINE_RELEASED = "quarantine.released"
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
@@ -114,7 +119,21 @@ BODY: dict[Event, dict[str, str]] = {
         "manifest": "the list of its files in the storage",
         "files": "files to do in it",
         "batches": "batches to send",
+        "stage": "number of the stage that it belongs to, from 1",
     },
+    Event.STAGE_STARTED: {
+        "stage": "number of the stage, from 1",
+        "what": "the hub workflow, or how long it waits",
+        "files": "files that the stage before did, absent for a wait",
+        "bytes": "their size, absent for a wait",
+        "until": "when a wait ends, absent for a hub workflow",
+    },
+    Event.STAGE_ENDED: {
+        "stage": "number of the stage, from 1",
+        "what": "the hub workflow, or how long it waited",
+        "outcomes": "outcome -> number of its files, absent for a wait; those that were done go on",
+    },
+    Event.STAGE_SKIPPED: {"stage": "number of the stage that is left out", "reason": "why, in the actor's words"},
     Event.FILES_SKIPPED: {
         "round": "number of the round",
         "batch": "number of the batch",
@@ -222,6 +241,22 @@ BODY: dict[Event, dict[str, str]] = {
         "token": "tells this telling from another of the same event",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
+    Event.QUARANTINE_SET: {
+        "site": "site of the Hub",
+        "round": "number of the round after which they were set aside",
+        "batch": "number of the batch",
+        "files": "how many of its files keep failing and are left alone from now on",
+        "reasons": "reason of the last failure -> number of files",
+        "digest": "SHA-256 over their paths",
+        "until": "when they are planned again by themselves",
+    },
+    Event.QUARANTINE_RELEASED: {
+        "site": "site of the Hub",
+        "files": "how many files are planned again",
+        "digest": "SHA-256 over their paths",
+        "why": "a person released them, or a run did them all the same",
+        "reason": "why, in the actor's words",
+    },
     Event.POOL_DECIDED: {
         **_POOL,
         "act": "what is done: drain, premigrate, settle, end, block",

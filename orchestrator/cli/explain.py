@@ -18,6 +18,7 @@ from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
     from activities.hub.files import FileRecord
+    from activities.quarantine import Failing
     from orchestrator.explaining import Explained, Part
     from orchestrator.settings import Settings
     from workflows.matching import Decision, Reason
@@ -55,6 +56,7 @@ def explain(
     policy = narrowed(loaded.policy, site)
     with Stack(settings, HUB, tell=show.note) as stack:
         record = asyncio.run(_ask(stack.settings, policy, path))
+    aside = _set_aside(settings, policy, path)
     if record is None:
         raise Refusal(
             f"The Hub knows no file {shown(path)}. `orchestrator hub GET /file/ --param path=...` shows a folder."
@@ -65,15 +67,39 @@ def explain(
 
     found = explain_file(policy, loaded.document, record, round(moment.timestamp() * 1_000_000))
     if as_json:
-        show.document(_plain(found, policy.name, show.stamp(moment)))
+        told = None if aside is None or aside.until is None else show.stamp(aside.until)
+        show.document({**_plain(found, policy.name, show.stamp(moment)), "quarantined_until": told})
         return
     _print(found, policy.name)
+    if aside is not None:
+        show.say(f"\n{_aside_said(aside)}", style="yellow")
     if policy.select.source.manifest is not None:
         show.say(
             f"\nJudged by what the Hub says of this file. A run goes by the list {policy.select.source.manifest} "
             "alone: whether the file is in it, and what it says; all else is unknown there.",
             style="yellow",
         )
+
+
+def _set_aside(settings: "Settings", policy: "Policy", path: str) -> "Failing | None":
+    """Look whether the file is in quarantine, where no policy plans it."""
+    from activities.quarantine import Quarantine
+
+    quarantine = Quarantine(settings.quarantine.get_secret_value())
+    try:
+        return next((one for one in quarantine.find(path, policy.one_site) if one.set_aside), None)
+    finally:
+        quarantine.close()
+
+
+def _aside_said(aside: "Failing") -> str:
+    from workflows.names import printable
+
+    return (
+        f"But it is in quarantine: it failed {show.counted(aside.tries, 'time')} in a row, last with {aside.reason}: "
+        f"{printable(aside.message)}. No policy plans it until {aside.until:%Y-%m-%d %H:%M} UTC; "
+        "`orchestrator quarantine release PATH --why ...` ends that."
+    )
 
 
 async def _ask(settings: "Settings", policy: "Policy", path: str) -> "FileRecord | None":

@@ -24,6 +24,7 @@ from orchestrator.cli.import_ import app as import_
 from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.pools import pools
+from orchestrator.cli.quarantine import app as quarantine
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.schema import schema
@@ -114,7 +115,7 @@ def _root(
 POLICIES, APPLIED, RUNS, SERVICES, LOOKING = "Policies", "By itself", "Runs", "This machine", "Looking closer"
 _ABOUT_THE_ENGINE = (
     "plan", "next", "apply", "status", "history", "rollback", "destroy", "pause", "resume", "freeze", "starts", "run",
-    "runs", "approve", "reject", "doctor", "pools", "events", "backfill",
+    "runs", "approve", "reject", "doctor", "pools", "events", "backfill", "quarantine",
 )  # fmt: skip
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -146,6 +147,7 @@ app.command(rich_help_panel=SERVICES)(worker)
 app.command(rich_help_panel=SERVICES, context_settings=_PASSED_ON)(localhub)
 app.command(rich_help_panel=SERVICES)(serve)
 app.command(rich_help_panel=LOOKING)(doctor)
+app.add_typer(quarantine, rich_help_panel=LOOKING)
 
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import show
 from workflows.names import to_path
+from workflows.running import stage_said
 
 if TYPE_CHECKING:
     from activities.plan_report import PlannedFile
@@ -19,6 +20,7 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "policy": found.policy.name,
         "site": found.policy.one_site,
         "workflow": found.policy.run.hub_workflow,
+        "stages": [stage_said(step) for step in found.policy.run.stages],
         "policy_digest": plan.policy_digest,
         "digest": plan.digest,
         "manifest": plan.manifest,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import show
+from workflows.running import stage_said
 
 if TYPE_CHECKING:
     from activities.plan_report import OwnerCount, PlannedFile, RuleReport
@@ -16,6 +17,7 @@ _WHY = {
     "no_rule": "no rule matches",
     "unknown_attribute": "attribute unknown",
     "limit_reached": "beyond the limit",
+    "quarantined": "in quarantine: they keep failing",
 }
 _FEW = 3
 _FEW_OWNERS = 2
@@ -25,7 +27,8 @@ _BY = {"accessed": "last access", "modified": "last change of content", "changed
 def print_preview(found: "Preview", first: list[tuple[str, int | None]], *, full: bool) -> None:
     """Print the plan; `full` shows everything that was counted."""
     policy = found.policy
-    show.say(f"{policy.name}: {policy.run.hub_workflow} on {policy.one_site}", style="bold")
+    steps = ", then ".join(stage_said(step) for step in policy.run.steps)
+    show.say(f"{policy.name}: {steps} on {policy.one_site}", style="bold")
     _print_difference(found)
     _print_rules(found)
     show.facts(dict(_facts(found)))
@@ -120,7 +123,7 @@ def _there_already(found: "Preview") -> str:
     from workflows.order import THERE_ALREADY
 
     there = found.report.there_already
-    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflow])
+    where = " or ".join(THERE_ALREADY[found.policy.run.hub_workflows[-1]])
     are = "is" if there.files == 1 else "are"
     return f"{show.counted(there.files, 'file')}, {show.size(there.bytes)}: {are} {where} already (already_done)"
 

@@ -117,6 +117,19 @@ def cancel(run: RunArgument = "latest", reason: ReasonOption = "", as_json: Json
     _steer("cancel", run, reason, as_json=as_json)
 
 
+@app.command("skip-stage")
+def skip_stage(
+    run: RunArgument = "latest",
+    number: Annotated[
+        int | None, typer.Option("--stage", metavar="N", help="Its number, from 1; default: the one that waits now.")
+    ] = None,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Leave a stage of a campaign out: end a wait or the wait for an approval, or drop a later stage."""
+    _steer("skip_stage", run, reason, as_json=as_json, number=number)
+
+
 @app.command()
 def files(
     run: RunArgument = "latest",
@@ -170,7 +183,7 @@ def _print_file(row: dict[str, Any], width: int) -> None:
     show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
 
 
-def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
+def _steer(verb: str, run: str, reason: str, *, as_json: bool, **more: Any) -> None:
     from orchestrator import runs
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
@@ -182,7 +195,7 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
             if verb == "resume":
                 status = await _resume(client, stack, name, reason)
             else:
-                status = await act(client, name, actor=show.actor(), reason=reason)
+                status = await act(client, name, actor=show.actor(), reason=reason, **more)
         if verb == "cancel" and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
             async for progress in runs.watch_run(client, name):
                 status = progress.status

@@ -99,7 +99,7 @@ def _guards(policy: Policy) -> Iterator[Finding]:
 
 def _limits(policy: Policy) -> Iterator[Finding]:
     """Find limits that are spent on what is done already, in every run again."""
-    select, there = policy.select, THERE_ALREADY.get(policy.run.hub_workflow, ())
+    select, there = policy.select, THERE_ALREADY.get(policy.run.hub_workflows[-1], ())
     if (select.limit.files, select.limit.bytes) == (None, None) or select.source.discovery is not None:
         return
     taken = [word for word in there if takes(select, Member("status", (word,)))]

@@ -1,6 +1,9 @@
 """Policies for tests, with just what a test cares about left open."""
 
 import itertools
+from typing import Any
+
+import yaml
 
 from orchestrator.catalog import load_policy
 from workflows.policy import Policy
@@ -43,3 +46,12 @@ def a_policy(
         approval=approval,
     )
     return load_policy(text.encode(), "test.yaml")
+
+
+def a_campaign(stages: str, *, run: str = "", **more: Any) -> Policy:
+    """Give a policy whose `run` has these stages instead of a hub workflow; `run` is the rest of it, as in YAML."""
+    whole = a_policy(**more)
+    files = whole.run.batch.files
+    given = yaml.safe_load(f"{{stages: {stages}, batch: {{files: {files}}}, {run}}}")
+    text = whole.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return Policy.model_validate({**text, "run": given})

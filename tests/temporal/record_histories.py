@@ -12,7 +12,7 @@ from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progr
 from orchestrator.settings import Settings
 from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub
-from tests.temporal.policies import a_policy
+from tests.temporal.policies import a_campaign, a_policy
 from tests.temporal.test_replay import HISTORIES, STORIES
 from workflows.events import CloudEvent
 from workflows.ids import desk_id, keeper_id, router_id
@@ -35,6 +35,8 @@ triggers: [{{{trigger}}}]
 select: {{from: {{space: projects}}}}
 run: {{workflow: migrate}}
 """
+LADDER = "{failed_files: {attempts: 3, wait: [1s]}}"
+SETS_ASIDE = "{failed_files: {attempts: 3, wait: [1s]}, quarantine: {after: 2, for: 1d}}"
 GUARDS = {"refused": "{max_files: 29}", "unusual": "{unusual: {factor: 2}, on_exceed: truncate}"}
 APPROVAL = {
     "approved": "{required: always}",
@@ -51,14 +53,25 @@ async def test_a_story_is_recorded(story: str, client: Client, settings: Setting
         hub.faults({"name": "once", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*7.mov"}})
     if story in ("paused", "paused-by-two", "cancelled"):
         hub.faults({"name": "slow", "action": {"kind": "slow", "seconds": 0.3}})
-    policy = a_policy(concurrency=2, guards=GUARDS.get(story, "{}"), approval=APPROVAL.get(story, "{}"))
+    if story == "quarantined":
+        hub.faults({"name": "torn", "action": {"kind": "path_fail"}, "match": {"file": "*7.mov"}})
+    policy = a_policy(
+        concurrency=2,
+        guards=GUARDS.get(story, "{}"),
+        approval=APPROVAL.get(story, "{}"),
+        retry=SETS_ASIDE if story == "quarantined" else LADDER,
+    )
+    if story == "staged":
+        policy = a_campaign(
+            "[{workflow: premigrate, concurrency: 2}, {wait: 1s}, {workflow: migrate, approval: always}]"
+        )
     run = await start_run(client, settings, policy, actor="ann", reason="a recording")
     segments: set[str] = set()
     async with asyncio.timeout(60):
         while not (progress := await run_progress(client, run)).state.final:
             segments.update(progress.status.open_segments)
             if (wanted := progress.status.approval) is not None and story != "expired":
-                agrees = story == "approved"
+                agrees = story in ("approved", "staged")
                 await decide(client, run, actor="bob", reason="looked at", digest=wanted.digest, approved=agrees)
             if progress.counts.total and story == "paused":
                 await pause(client, run, actor="bob", reason="lunch")

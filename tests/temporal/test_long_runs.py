@@ -1,6 +1,7 @@
 """A run of many segments: slots are handed over, and a long history is left for a fresh one."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from orchestrator.stack import temporal_service
 from orchestrator.watches import Watches
 from tests.local_hub import LocalHub
 from tests.pool_entries import an_entry
-from tests.temporal.policies import a_policy
+from tests.temporal.policies import a_campaign, a_policy
 from tests.temporal.watching import in_state, put, records
+from workflows.plan import OutcomeCounts
 from workflows.pools import PoolState
 from workflows.run import RunState
 
@@ -59,6 +61,28 @@ async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     listed = await list_runs(client, settings.task_queue)
     assert [(one.run, one.state) for one in listed] == [(run, "succeeded")]
     assert abs(listed[0].started - report.started).total_seconds() < 5
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_campaign_keeps_its_place_within_a_stage_when_its_history_begins_anew(
+    client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.segments.SEGMENT_BATCHES", 3)
+    hub.fill(60)
+    torn = {"kind": "path_fail", "code": "EACCES"}
+    hub.faults(
+        {"name": "first", "action": torn, "match": {"file": "*3.mov", "workflow": "premigrate"}},
+        {"name": "then", "action": torn, "match": {"file": "*7.mov", "workflow": "migrate"}},
+    )
+    policy = a_campaign("[{workflow: premigrate}, {wait: 1s}, {workflow: migrate}]", files=2)
+    run = await start_run(client, settings, policy, actor="ann", reason="a test")
+    async with asyncio.timeout(90):
+        report = await run_report(client, run)
+    assert report.outcomes == OutcomeCounts(done=48, failed={"permission_denied": 12}, bytes_done=4800)
+    assert [(record.stage, record.files) for record in report.rounds] == [(1, 60), (3, 54)]
+    paths = [path for found in hub.paths_by_job().values() for path in found]
+    assert Counter(Counter(paths).values()) == {2: 54, 1: 6}
+    assert len([one async for one in client.list_workflows(f"WorkflowId = '{run}'")]) > 2
 
 
 @pytest.mark.usefixtures("worker")

@@ -16,7 +16,7 @@ from orchestrator.worker import RUNNER, WORKFLOWS
 HISTORIES = Path(__file__).parent / "histories"
 STORIES = (
     "succeeded", "retried", "refused", "paused", "paused-by-two", "cancelled",
-    "approved", "rejected", "expired", "unusual",
+    "approved", "rejected", "expired", "unusual", "staged", "quarantined",
 )  # fmt: skip
 WITHOUT_WORK = ("refused", "rejected", "expired")
 
