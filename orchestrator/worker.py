@@ -22,6 +22,7 @@ from activities.hub.client import Hub
 from activities.hub_events import HubEvents
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
@@ -129,6 +130,8 @@ def _activities(
         Submits(hub, storage, audit, claiming).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
+        jobs.hold_jobs,
+        WindowTimes().open_times,
         outcomes.next_round,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

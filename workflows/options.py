@@ -136,10 +136,13 @@ WATCH_MARGIN = timedelta(hours=2)
 """What a watch may last beyond the job's own limit: cancelling a late job, and an outage of the Hub at its end."""
 
 
-def watching(job_timeout: timedelta) -> ActivityOptions:
-    """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled."""
+def watching(job_timeout: timedelta, *, pauses: bool = False) -> ActivityOptions:
+    """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled.
+
+    The time for which a window's end pauses a job does not count, so that only the inside can tell when it is late.
+    """
     return {
-        "start_to_close_timeout": job_timeout + WATCH_MARGIN,
+        "start_to_close_timeout": timedelta(days=3650) if pauses else job_timeout + WATCH_MARGIN,
         "heartbeat_timeout": timedelta(seconds=20),
         "retry_policy": PATIENT,
     }

@@ -2,11 +2,19 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
+from pydantic import Field
+
+from workflows.breaking import BreakerChange
+from workflows.opening import Opening
 from workflows.order import JobOrder
+from workflows.pace import Note, PaceState
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.policy import Policy
+from workflows.retrying import Breaker
+from workflows.running import Rate
 
 
 class RunState(StrEnum):
@@ -52,9 +60,10 @@ class Person(Payload):
 
 
 class Pausing(Person):
-    """A word that pauses a run: a person's own or, with its number, that of a freeze."""
+    """A word that pauses a run, for good or until a moment: a person's own or, with its number, that of a freeze."""
 
     freeze: int | None = None
+    until: datetime | None = None
 
 
 class Resuming(Person):
@@ -64,13 +73,32 @@ class Resuming(Person):
     freezes: tuple[int, ...] = ()
 
 
+class Cancelling(Person):
+    """A word that ends a run; with `keep_jobs` those at the Hub go on to their own end."""
+
+    keep_jobs: bool = False
+
+
+class NewLimits(Person):
+    """What a person changes of the bounds of a run that is open; what is None stays as it is.
+
+    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more.
+    """
+
+    concurrency: int | None = Field(None, ge=1, le=1000)
+    rate: Rate | None = None
+    rate_off: bool = False
+    window: bool | None = None
+
+
 class Pauser(Payload):
-    """Who pauses a run, why and since when; `freeze` is its number when a freeze does it."""
+    """Who pauses a run, why, since when and until when; `freeze` is its number when a freeze does it."""
 
     actor: str
     reason: str = ""
     since: datetime
     freeze: int | None = None
+    until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -98,19 +126,23 @@ class ApprovalWanted(Payload):
 
 
 class Stop(Payload):
-    """Why a run begins nothing more, on whose word, and what it ends as."""
+    """Why a run begins nothing more, on whose word, what it ends as, and whether the jobs in flight go on."""
 
     why: str
     by: str
     state: RunState
+    keep_jobs: bool = False
 
 
 class Steering(Payload):
-    """What holds for every segment of a run at this moment."""
+    """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try."""
 
     slots: int
     paused_by: str | None = None
     stop: Stop | None = None
+    opening: Opening = Opening()
+    rate: Rate | None = None
+    resumes: int = 0
 
 
 class RoundRecord(Payload):
@@ -136,6 +168,9 @@ class SoFar(Payload):
     work_started: datetime
     waited_for_approval: timedelta = timedelta(0)
     pausers: tuple[Pauser, ...] = ()
+    pace: PaceState = PaceState()
+    breaker: BreakerChange | None = None
+    window: bool = True
 
 
 class RunRequest(Payload):
@@ -174,6 +209,9 @@ class Segment(Payload):
     count: int
     followed: bool
     steering: Steering
+    breaker: Breaker | None = None
+    pace: PaceState = PaceState()
+    at_close: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = "finish_batch"
 
 
 class Flight(Payload):
@@ -195,10 +233,21 @@ class EndedRun(Payload):
 
 
 class Draining(Payload):
-    """A segment has nothing left to begin; so many of its batches are still in flight."""
+    """A segment has nothing left to begin; so many of its batches are still in flight.
+
+    With the first word it hands over the run's pace, with every further one what it learned since.
+    """
 
     segment: str
     in_flight: int
+    pace: PaceState | None = None
+    notes: tuple[Note, ...] = ()
+
+
+class Heard(Payload):
+    """What the segment before this one learned after it had handed the pace over."""
+
+    notes: tuple[Note, ...]
 
 
 class SegmentStatus(Payload):
@@ -211,12 +260,17 @@ class SegmentStatus(Payload):
 
 
 class SegmentReport(Payload):
-    """What a segment did; files of batches that were not begun are not in the counts."""
+    """What a segment did; files of batches that were not begun are not in the counts.
+
+    It gives back the run's pace, or what it learned since it handed that over.
+    """
 
     begun: int = 0
     jobs: int = 0
     counts: OutcomeCounts = OutcomeCounts()
     stop: Stop | None = None
+    pace: PaceState | None = None
+    notes: tuple[Note, ...] = ()
 
 
 class RunStatus(Payload):
@@ -240,6 +294,9 @@ class RunStatus(Payload):
     jobs: int = 0
     open_segments: tuple[str, ...] = ()
     concurrency: int = 0
+    rate: Rate | None = None
+    opening: Opening = Opening()
+    breaker: BreakerChange | None = None
     started: datetime
     work_started: datetime | None = None
     finished: datetime | None = None

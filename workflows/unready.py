@@ -16,10 +16,7 @@ def _keys(policy: Policy) -> Iterator[str]:
     run = policy.run
     for key, used in (
         ("run.stages", run.stages),
-        ("run.windows", run.windows),
-        ("run.rate", run.rate),
         ("retry.quarantine", policy.retry.quarantine),
-        ("breaker", policy.breaker),
         ("notify", policy.notify),
         ("slo", policy.slo),
     ):
