@@ -1,4 +1,4 @@
-"""The breaker of a run: when too much fails, nothing more is sent; after a while one batch tries, then more and more."""
+"""The breaker of a run: when too much fails nothing more is sent; after a while one batch tries, then more."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -30,6 +30,7 @@ from orchestrator.cli.schema import schema
 from orchestrator.cli.services import localhub, serve, up, worker
 from orchestrator.cli.starts import starts
 from orchestrator.cli.status import history, status
+from orchestrator.cli.steer import steering
 
 app = typer.Typer(
     name="orchestrator",
@@ -138,6 +139,7 @@ app.command(rich_help_panel=APPLIED)(backfill)
 app.add_typer(events, rich_help_panel=APPLIED)
 app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
+runs.registered_commands += steering.registered_commands
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)
 app.command(rich_help_panel=RUNS)(reject)

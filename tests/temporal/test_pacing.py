@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +26,12 @@ from orchestrator.runs import (
 from orchestrator.settings import Settings
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
+from tests.odd_zones import OddZones, odd_zones
 from tests.temporal.policies import a_policy
 from tests.temporal.test_run_policy import slow, until_in_flight
+from workflows.policy import Policy
 from workflows.run import NewLimits, RunState
+from workflows.running import Window
 
 
 def bodies(settings: Settings, run: str, event: str) -> list[dict[str, Any]]:
@@ -36,7 +41,7 @@ def bodies(settings: Settings, run: str, event: str) -> list[dict[str, Any]]:
 
 async def until(holds: Any, within: float = 30) -> None:
     async with asyncio.timeout(within):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -53,7 +58,7 @@ class TestARate:
         assert (report.state, report.outcomes.done, report.jobs) == (RunState.SUCCEEDED, 20, 4)
         assert time.monotonic() - began >= 3
         sent = sorted(datetime.fromisoformat(job["created"]) for job in hub.jobs())
-        assert all(later - earlier > timedelta(seconds=0.8) for earlier, later in zip(sent, sent[1:], strict=False))
+        assert all(later - earlier > timedelta(seconds=0.8) for earlier, later in pairwise(sent))
 
     @pytest.mark.usefixtures("worker")
     async def test_of_files_can_be_lifted_while_the_run_waits_for_it(
@@ -86,7 +91,7 @@ class TestLiveLimits:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(60)
-        hub.faults(slow(30))
+        hub.faults(slow(6))
         policy = a_policy(files=1, concurrency=4)
         async with working(settings, client):
             run = await start_run(client, settings, policy, actor="ann", reason="a test")
@@ -109,7 +114,7 @@ class TestLiveLimits:
         run = await start_run(client, settings, a_policy(), actor="ann", reason="a test")
         await until_in_flight(client, run)
         for limits in (NewLimits(actor="bob"), NewLimits(actor="bob", window=False)):
-            with pytest.raises(RunError, match="no limit was named|has no windows"):
+            with pytest.raises(RunError, match=r"no limit was named|has no windows"):
                 await set_limits(client, run, limits)
         await cancel(client, run, actor="ann")
 
@@ -146,32 +151,28 @@ class TestLiveLimits:
         assert {job["state"] for job in hub.jobs()} == {"SUCCESS"}
 
 
+@pytest.fixture
+def zones(tmp_path: Path) -> Iterator[OddZones]:
+    with odd_zones(tmp_path / "zones") as made:
+        yield made
+
+
+def with_windows(policy: Policy, *windows: Window, then: str = "finish_batch") -> Policy:
+    run = policy.run.model_copy(update={"windows": windows, "outside_windows": then})
+    return policy.model_copy(update={"run": run})
+
+
 class TestAWindow:
-    """A window of the policy language ends with a minute; here the times that it stands for are given in seconds."""
-
-    @pytest.fixture(autouse=True)
-    def opened(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[datetime, datetime]]]:
-        spans: list[tuple[datetime, datetime]] = []
-
-        def open_spans(windows: object, after: datetime, until: datetime) -> list[Any]:
-            from workflows.opening import Span
-
-            return [Span(start=start, end=end) for start, end in spans]
-
-        monkeypatch.setattr("activities.open_times.open_spans", open_spans)
-        yield spans
-
     async def run_over_the_close(
-        self, client: Client, settings: Settings, hub: LocalHub, opened: list[tuple[datetime, datetime]], mode: str
+        self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones, mode: str
     ) -> tuple[str, datetime, datetime]:
-        """Start a run whose window closes in four seconds, for five; give its name, the close and the next opening."""
-        now = datetime.now(UTC)
-        closes, opens = now + timedelta(seconds=5), now + timedelta(seconds=10)
-        opened += [(now - timedelta(hours=1), closes), (opens, opens + timedelta(days=20))]
-        words = f', windows: [{{from: "00:00", to: "00:00"}}], outside_windows: {mode}'
+        """Start a run whose window closes in five seconds, for five; give its name, the close and the next opening."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        closes, opens = now + timedelta(seconds=6), now + timedelta(seconds=11)
         hub.fill(40)
-        hub.faults(slow(0.7))
-        policy = a_policy(files=4, concurrency=2, run=words)
+        hub.faults(slow(0.7 if mode == "finish_batch" else 2))  # Four files a job: over the close, if it is to be met.
+        policy = a_policy(files=4, concurrency=2)
+        policy = with_windows(policy, zones.until(closes), zones.since(opens), then=mode)
         return await start_run(client, settings, policy, actor="ann", reason="a test"), closes, opens
 
     async def check(self, client: Client, hub: LocalHub, run: str, closes: datetime, opens: datetime) -> None:
@@ -189,10 +190,10 @@ class TestAWindow:
         client: Client,
         settings: Settings,
         hub: LocalHub,
-        opened: list[tuple[datetime, datetime]],
+        zones: OddZones,
         mode: str,
     ) -> None:
-        run, closes, opens = await self.run_over_the_close(client, settings, hub, opened, mode)
+        run, closes, opens = await self.run_over_the_close(client, settings, hub, zones, mode)
         await self.check(client, hub, run, closes, opens)
         await asyncio.sleep(max(0, (opens - datetime.now(UTC)).total_seconds() - 1))
         words = {job["state"] for job in hub.jobs()}
@@ -219,21 +220,19 @@ class TestAWindow:
         if mode == "cancel_jobs":
             assert "CANCELLED" in words
             assert report.jobs == len(hub.jobs()) > 10
-        moved = [
-            row for row in hub.call("GET", "/api/jobstats/", params={"page_size": 0, "state": "processed"})["results"]
-        ]
+        moved = hub.call("GET", "/api/jobstats/", params={"page_size": 0, "state": "processed"})["results"]
         assert len(moved) == len({row["path"] for row in moved}) == 40
 
     @pytest.mark.usefixtures("worker")
     async def test_does_not_let_a_batch_through_that_waited_for_the_hub(
-        self, client: Client, settings: Settings, hub: LocalHub, opened: list[tuple[datetime, datetime]]
+        self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
     ) -> None:
-        run, closes, opens = await self.run_over_the_close(client, settings, hub, opened, "finish_batch")
+        run, closes, opens = await self.run_over_the_close(client, settings, hub, zones, "finish_batch")
         await until_in_flight(client, run, 2)
         hub.faults(
             {
                 "name": "busy",
-                "action": {"kind": "status", "status": 503, "retry_after": 1},
+                "action": {"kind": "status", "status": 429, "retry_after": 1},
                 "match": {"path": "*/file/workflow/"},
             }
         )
@@ -246,12 +245,10 @@ class TestAWindow:
 
     @pytest.mark.usefixtures("worker")
     async def test_can_be_switched_off_by_a_person(
-        self, client: Client, settings: Settings, hub: LocalHub, opened: list[tuple[datetime, datetime]]
+        self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
     ) -> None:
-        now = datetime.now(UTC)
-        opened.append((now + timedelta(days=1), now + timedelta(days=2)))
         hub.fill(10)
-        policy = a_policy(run=', windows: [{from: "00:00", to: "00:00"}]')
+        policy = with_windows(a_policy(), zones.since(datetime.now(UTC) + timedelta(hours=9)))
         run = await start_run(client, settings, policy, actor="ann", reason="a test")
         await until(lambda: is_held(client, run))
         assert hub.jobs() == []
@@ -265,15 +262,16 @@ async def is_held(client: Client, run: str) -> bool:
     return (await run_status(client, run)).state is RunState.WAITING
 
 
+SICK = {"name": "sick", "action": {"kind": "path_fail", "code": "target_error", "message": "bucket away"}}
+
+
 @pytest.mark.usefixtures("worker")
 class TestTheBreaker:
-    FAILS = {"name": "sick", "action": {"kind": "path_fail", "code": "target_error", "message": "bucket away"}}
-
     async def test_opens_for_a_sick_target_and_recovers_by_itself(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(100)
-        hub.faults(self.FAILS)
+        hub.faults(SICK)
         retry = "{failed_files: {attempts: 3, wait: [1s]}}"
         breaker = "\nbreaker: {stop_at: {percent: 50%, after_files: 20}, probe: 3s}"
         policy = a_policy(files=5, concurrency=2, retry=retry + breaker)
@@ -294,17 +292,17 @@ class TestTheBreaker:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(60)
-        hub.faults(self.FAILS)
+        hub.faults(SICK)
         breaker = "\nbreaker: {stop_at: {consecutive_jobs: 2}, probe: none}"
         policy = a_policy(files=5, concurrency=1, retry="{failed_files: {attempts: 3, wait: [1s]}}" + breaker)
         run = await start_run(client, settings, policy, actor="ann", reason="a test")
         await until(lambda: is_held(client, run))
         await asyncio.sleep(2)
         assert len(hub.jobs()) == 2
-        assert (await run_status(client, run)).waits_for.startswith("somebody to resume it: the breaker is open")
+        assert await waits_for_somebody(client, run)
         await resume(client, run, actor="bob", reason="I looked")
         await until(lambda: tried(hub, 3))
-        await until(lambda: is_held(client, run))
+        await until(lambda: waits_for_somebody(client, run))
         hub.faults()
         await resume(client, run, actor="bob", reason="now it is well")
         async with asyncio.timeout(60):
@@ -315,7 +313,7 @@ class TestTheBreaker:
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
         hub.fill(60)
-        hub.faults(self.FAILS)
+        hub.faults(SICK)
         breaker = "\nbreaker: {stop_at: {consecutive_jobs: 2}, then: stop}"
         policy = a_policy(files=5, concurrency=1, retry="{failed_files: {attempts: 1}}" + breaker)
         run = await start_run(client, settings, policy, actor="ann", reason="a test")
@@ -324,6 +322,11 @@ class TestTheBreaker:
         assert report.state is RunState.FAILED
         assert report.trouble == "the breaker opened: 2 jobs in a row failed altogether"
         assert (report.outcomes.failed, report.outcomes.cancelled) == ({"target_error": 10}, 50)
+
+
+async def waits_for_somebody(client: Client, run: str) -> bool:
+    waits = (await run_status(client, run)).waits_for or ""
+    return waits.startswith("somebody to resume it: the breaker is open")
 
 
 async def tried(hub: LocalHub, jobs: int) -> bool:
