@@ -19,6 +19,7 @@ from activities.recheck import changed
 from activities.settled import BatchOutcome, FileException, read_settled, read_skips, settle_batch, write_skips
 from activities.storage import Storage
 from activities.submission import LONGEST_WAIT, Outdated, Sender, Submission, Unsettled, micros
+from workflows.opening import is_late
 from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
@@ -57,10 +58,6 @@ class SubmittedBatch(Payload):
     counts: OutcomeCounts = OutcomeCounts()
 
 
-CLOSES_EARLY_US = 1_000_000
-"""A window closes so much earlier for a submit that begins: the Hub shall have it before the end."""
-
-
 class Stopping:
     """Whether the run was stopped, or its window closed, while a submit was on its way."""
 
@@ -78,7 +75,7 @@ class Stopping:
 
     def late(self) -> bool:
         """Tell whether the window has closed."""
-        return self._not_after_us is not None and micros() > self._not_after_us - CLOSES_EARLY_US
+        return is_late(micros(), self._not_after_us)
 
 
 @dataclass

@@ -22,10 +22,17 @@ class OddZones:
     def noon_at(self, moment: datetime) -> str:
         """Make a zone whose clocks show noon at a moment, and give its name."""
         clock = timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
-        offset = round((timedelta(hours=12) - clock).total_seconds())
+        return self.made(timedelta(hours=12) - clock)
+
+    def made(self, offset: timedelta, *changes: tuple[datetime, timedelta]) -> str:
+        """Make a zone with an offset and the changes of its clocks, and give its name."""
+        offsets = [offset, *(after for _, after in changes)]
         name = f"Zone{len(list(self._folder.iterdir()))}"
-        header = b"TZif" + bytes(16) + struct.pack(">6L", 0, 0, 0, 0, 1, 4)
-        (self._folder / name).write_bytes(header + struct.pack(">lBB", offset, 0, 0) + b"ODD\0")
+        data = b"TZif" + bytes(16) + struct.pack(">6L", 0, 0, 0, len(changes), len(offsets), 4)
+        data += b"".join(struct.pack(">l", round(moment.timestamp())) for moment, _ in changes)
+        data += bytes(range(1, len(offsets)))
+        data += b"".join(struct.pack(">lBB", round(one.total_seconds()), 0, 0) for one in offsets) + b"ODD\0"
+        (self._folder / name).write_bytes(data)
         return f"Test/{name}"
 
     def until(self, moment: datetime) -> Window:

@@ -4,6 +4,14 @@ from datetime import datetime
 
 from workflows.payload import Payload
 
+CLOSES_EARLY_US = 1_000_000
+"""A window closes so much earlier for a batch that is about to be sent: the Hub shall have it before the end."""
+
+
+def is_late(now_us: int, closes_us: int | None) -> bool:
+    """Tell whether a batch may not be sent any more in the window in which that was decided."""
+    return closes_us is not None and now_us > closes_us - CLOSES_EARLY_US
+
 
 class Span(Payload):
     """A time, in UTC, in which batches may be sent; its end is not part of it."""

@@ -127,7 +127,7 @@ RUN: ChildOptions = {
 SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 
 SEGMENT_BATCHES = 500
-"""Batches in one segment: at no more than 12 events a batch its history stays below 10,000."""
+"""Batches in one segment: at no more than 12 events a batch, 17 with a rate, its history stays below 10,000."""
 
 HANDOVERS = 8
 """In how many steps a segment that drains hands its slots to the next; each costs the run a few events."""

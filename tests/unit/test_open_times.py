@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from activities.open_times import open_spans
 from workflows.moments import DAYS
-from workflows.opening import OpenTimes, Span
+from workflows.opening import OpenTimes, Span, is_late
 from workflows.running import Window
 
 CHANGES = {
@@ -62,6 +62,34 @@ def test_over_a_fortnight_nothing_is_open_outside_and_nothing_closed_inside(
         moment += timedelta(minutes=5)
     edges = [edge for span in spans for edge in (span.start, span.end)]
     assert edges == sorted(set(edges))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    windows=st.lists(a_window(), min_size=1, max_size=2),
+    delays=st.lists(st.integers(0, 400), min_size=1, max_size=60),
+    change=st.data(),
+)
+def test_whatever_holds_a_batch_up_the_hub_gets_it_inside_a_window(
+    windows: list[Window], delays: list[int], change: st.DataObject
+) -> None:
+    zone = change.draw(st.sampled_from([window.timezone for window in windows]))
+    now = change.draw(st.sampled_from(CHANGES[zone])) - timedelta(days=5)
+    until = now + timedelta(days=14)
+    times = OpenTimes(spans=tuple(open_spans(windows, now, until)), known_until=until)
+    for minutes in delays:  # Each batch is decided on, held up by the Hub or a lost worker, sent or given back.
+        opening = times.at(now)
+        now = opening.closed_until or now
+        closes = times.at(now).open_until
+        if closes is None or now >= until:
+            break
+        now += timedelta(minutes=minutes)
+        if not is_late(micros(now), micros(closes)):
+            assert any(shows_a_time_in(window, now) for window in windows)
+
+
+def micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)
 
 
 def test_a_night_over_the_end_of_summer_time_has_an_hour_more() -> None:
