@@ -273,7 +273,7 @@ def _seen(watch: Watch, watched: Watched, now_us: int) -> Watch:
         # A Hub that is away is no job that stands still: the clock starts again when it answers.
         return watch.model_copy(update={"trouble": watched.trouble, "moved_us": now_us})
     progress = state.progress if state.progress is not None else watched.progress
-    waited = now_us - watch.seen_us if state.word in PAUSED and watch.word in PAUSED else 0
+    waited = now_us - watch.seen_us if watch.word in PAUSED else 0
     moved = (state.word, progress) != (watch.word, watch.progress) or state.word in (*QUEUED, *PAUSED)
     return watch.model_copy(
         update={

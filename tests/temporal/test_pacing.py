@@ -30,7 +30,8 @@ from tests.odd_zones import OddZones, odd_zones
 from tests.temporal.policies import a_policy
 from tests.temporal.test_run_policy import slow, until_in_flight
 from workflows.policy import Policy
-from workflows.run import NewLimits, RunState
+from workflows.run import NewLimits, RunRequest, RunState
+from workflows.run_policy import RunPolicy
 from workflows.running import Window
 
 
@@ -243,6 +244,37 @@ class TestAWindow:
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 40)
         assert not [moment for moment in self.sent(hub) if closes <= moment < opens]
 
+    async def test_ends_and_opens_again_although_the_worker_is_lost_meanwhile(
+        self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
+    ) -> None:
+        async with working(settings, client):
+            run, closes, opens = await self.run_over_the_close(client, settings, hub, zones, "pause_jobs")
+            await until_in_flight(client, run, 2)
+            await asyncio.sleep((closes - datetime.now(UTC)).total_seconds() - 1)
+        await asyncio.sleep(max(0, (closes - datetime.now(UTC)).total_seconds()))
+        async with working(settings, client):
+            await until(lambda: all_paused(hub))
+        await asyncio.sleep(max(0, (opens - datetime.now(UTC)).total_seconds()))
+        hub.faults()
+        async with working(settings, client), asyncio.timeout(40):
+            report = await run_report(client, run)
+        assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 40)
+        assert not [moment for moment in self.sent(hub) if closes <= moment < opens]
+
+    @pytest.mark.usefixtures("worker")
+    async def test_does_not_hold_an_urgent_run(
+        self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
+    ) -> None:
+        hub.fill(10)
+        policy = a_policy(run=", rate: {files_per_minute: 1}")
+        policy = with_windows(policy, zones.since(datetime.now(UTC) + timedelta(hours=9)))
+        run = f"{policy.name}-urgent"
+        request = RunRequest(run=run, policy=policy, actor="ann", reason="the pool is critical", urgent=True)
+        await client.start_workflow(RunPolicy.run, request, id=run, task_queue=settings.task_queue)
+        async with asyncio.timeout(20):
+            report = await run_report(client, run)
+        assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 10)
+
     @pytest.mark.usefixtures("worker")
     async def test_can_be_switched_off_by_a_person(
         self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
@@ -256,6 +288,11 @@ class TestAWindow:
         async with asyncio.timeout(20):
             report = await run_report(client, run)
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 10)
+
+
+async def all_paused(hub: LocalHub) -> bool:
+    words = {job["state"] for job in hub.jobs()}
+    return "PAUSED" in words and words <= {"PAUSED", "SUCCESS"}
 
 
 async def is_held(client: Client, run: str) -> bool:
