@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MANY = 1000
 
-app = typer.Typer(name="runs", help="Runs: list, show, watch, pause, resume, cancel, files.", no_args_is_help=True)
+app = typer.Typer(name="runs", help="Runs: list, show, watch, files, pause, resume, cancel, set.", no_args_is_help=True)
 
 
 @app.command("list")

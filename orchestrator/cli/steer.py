@@ -79,11 +79,14 @@ def cancel(
 @steering.command("set")
 def set_(
     run: RunArgument = "latest",
-    concurrency: Annotated[int | None, typer.Option(min=1, max=1000, help="Jobs in flight at a time.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Jobs in flight at a time.")
+    ] = None,
     rate: Annotated[
         list[str] | None,
         typer.Option(
-            help="So much a minute: files (60000/min), bytes (1GiB/min) or jobs (30jobs/min), each on its own; or off."
+            metavar="RATE",
+            help="At most so much: 60000/min (files), 1GiB/min, 30jobs/min, or several of them; off: as fast as it can.",
         ),
     ] = None,
     window: Annotated[str | None, typer.Option(metavar="on|off", help="Whether the run keeps to its windows.")] = None,
