@@ -17,6 +17,7 @@ from activities.hub.jobs import SubmitRequest
 from activities.manifests import Batch, read_batch
 from activities.recheck import changed
 from activities.settled import BatchOutcome, FileException, read_settled, read_skips, settle_batch, write_skips
+from activities.site_limits import SiteLimits
 from activities.storage import Storage
 from activities.submission import LONGEST_WAIT, Outdated, Sender, Submission, Unsettled, micros
 from workflows.opening import is_late
@@ -24,6 +25,8 @@ from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
 
+LIMIT_LOOK = 1.0
+"""Seconds between two looks whether a site that is at its limit lets another batch in."""
 FRESH_FOR = 60.0
 """Seconds for which a look at the files counts: a Hub that was away longer finds them looked at again."""
 
@@ -95,6 +98,7 @@ class Submits:
     storage: Storage
     audit: Audit
     claiming: Claiming
+    limits: SiteLimits
 
     @activity.defn
     async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
@@ -172,14 +176,21 @@ class Submits:
         settled = await asyncio.to_thread(self._settled_before, request, batch)
         open_ones = _without(batch, settled)
         while not stopping():
+            limit = await self.limits.at(order.site)
             try:
-                claim, lost = await self.claiming.claim(
+                taken = await self.claiming.claim(
                     _place(request),
                     order.site,
                     open_ones,
                     trees=order.discovery is not None,
                     job=batch.job if order.resubmit and not request.cut_jobs else None,
+                    most=None if limit is None else limit.jobs,
                 )
+                if taken is None:
+                    waits_for[0] = f"a job to end, since {limit}"
+                    await asyncio.sleep(LIMIT_LOOK)
+                    continue
+                claim, lost = taken
                 began = time.monotonic()
                 ours = _without(open_ones, lost)
                 found = await changed(self.hub, order, ours) if order.compare and ours.paths else []

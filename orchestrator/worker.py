@@ -32,6 +32,7 @@ from activities.preflight import Preflight
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
+from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
@@ -127,7 +128,7 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming).submit_batch,
+        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,

@@ -37,6 +37,7 @@ class Event(StrEnum):
     START_QUEUED = "start.queued"
     START_SKIPPED = "start.skipped"
     START_MISSED = "start.missed"
+    LIMIT_SET = "limit.set"
     HOLD_SET = "hold.set"
     HOLD_LIFTED = "hold.lifted"
     POLICY_APPLIED = "policy.applied"
@@ -218,6 +219,11 @@ BODY: dict[Event, dict[str, str]] = {
     Event.START_QUEUED: {**_START, "why": "what it waits for"},
     Event.START_SKIPPED: {**_START, "why": "why it does not run"},
     Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
+    Event.LIMIT_SET: {
+        "site": "the site",
+        "jobs": "how many jobs all runs together may have in flight there, null for no limit",
+        "reason": "why, in the actor's words",
+    },
     Event.HOLD_SET: {
         "kind": "pause of one policy, or freeze",
         "policy": "the policy that is held, null for any",

@@ -86,7 +86,7 @@ def set_(
         list[str] | None,
         typer.Option(
             metavar="RATE",
-            help="At most so much: 60000/min (files), 1GiB/min, 30jobs/min, or several of them; off: as fast as it can.",
+            help="At most so much: 60000/min (files), 1GiB/min, 30jobs/min, or several; off: no such limit.",
         ),
     ] = None,
     window: Annotated[str | None, typer.Option(metavar="on|off", help="Whether the run keeps to its windows.")] = None,

@@ -20,6 +20,15 @@ def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     told = machine.run("audit", "list", "--run", run, "--json").stdout
     assert '"reason":"visitors"' in told.replace(": ", ":")
 
+    bounded = machine.run("limits", "set", "--site", "london", "--jobs", "2", "--reason", "a rebuild")
+    assert bounded.stdout == "At most 2 jobs at a time at site london, whatever its runs may do.\n"
+    [listed] = machine.json("limits", "list")
+    assert (listed["site"], listed["jobs"], listed["reason"]) == ("london", 2, "a rebuild")
+    wrong = machine.run("limits", "set", "--site", "londn", "--jobs", "2")
+    assert (wrong.returncode, "did you mean `london`?" in wrong.stderr) == (2, True)
+    assert machine.run("limits", "set", "--site", "london", "--jobs", "off").returncode == 0
+    assert machine.json("limits", "list") == []
+
     for arguments, said in (
         (("--rate", "fast"), "--rate fast: write it as 60000/min (files), 1GiB/min, 30jobs/min, or off"),
         (("--rate", "7GiBs/min"), "--rate 7GiBs/min: "),

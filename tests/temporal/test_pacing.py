@@ -12,6 +12,7 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
+from activities.site_limits import SiteLimits
 from orchestrator.runs import (
     RunError,
     cancel,
@@ -29,6 +30,7 @@ from tests.local_hub import LocalHub
 from tests.odd_zones import OddZones, odd_zones
 from tests.temporal.policies import a_policy
 from tests.temporal.test_run_policy import slow, until_in_flight
+from workflows.conditions import Member
 from workflows.policy import Policy
 from workflows.run import NewLimits, RunRequest, RunState
 from workflows.run_policy import RunPolicy
@@ -150,6 +152,47 @@ class TestLiveLimits:
             report = await run_report(client, run)
         assert (report.state, report.outcomes.done, report.outcomes.cancelled) == (RunState.CANCELLED, 10, 10)
         assert {job["state"] for job in hub.jobs()} == {"SUCCESS"}
+
+
+@pytest.mark.usefixtures("worker")
+class TestALimitOfASite:
+    async def test_holds_for_all_runs_together_and_is_lifted_in_seconds(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        limits = SiteLimits(AuditLog(settings.audit.get_secret_value()))
+        limits.put("london", 3, actor="ann", reason="the array is being rebuilt", key="1")
+        limits.put("paris", 1, actor="ann", reason="", key="2")
+        hub.fill(12)
+        hub.fill(12, folder="b", suffix="mxf")
+        hub.faults(slow(4))
+        runs = []
+        for suffix in ("mov", "mxf"):
+            policy = a_policy(files=1, concurrency=4)
+            rule = policy.select.rules[0].model_copy(update={"match": Member("type", (suffix,))})
+            policy = policy.model_copy(update={"select": policy.select.model_copy(update={"rules": (rule,)})})
+            runs.append(await start_run(client, settings, policy, actor="ann", reason="a test"))
+
+        async def says_why() -> bool:
+            waits = [(await run_progress(client, run)).waits_for or "" for run in runs]
+            return any("ann allows 3 at a time at site london: the array is being rebuilt" in one for one in waits)
+
+        await until(says_why)
+        most = 0
+        for _ in range(20):
+            most = max(most, working_jobs(hub))
+            await asyncio.sleep(0.1)
+        assert most == 3
+        limits.put("london", None, actor="bob", reason="it is whole again", key="3")
+        async with asyncio.timeout(5):
+            while working_jobs(hub) < 8:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        hub.faults()
+        for run in runs:
+            assert (await run_report(client, run)).outcomes.done == 12
+
+
+def working_jobs(hub: LocalHub) -> int:
+    return sum(job["state"] not in ("SUCCESS", "PARTIAL", "FAILURE") for job in hub.jobs())
 
 
 @pytest.fixture
