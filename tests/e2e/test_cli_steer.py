@@ -6,7 +6,7 @@ from tests.machine import Machine, eventually
 def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     machine.fill(60)
     machine.policy(batch=1, concurrency=2)
-    machine.up(ORCHESTRATOR_LOCALHUB_OPTIONS="--file-delay 0.5")
+    machine.up(ORCHESTRATOR_LOCALHUB_OPTIONS="--file-delay 2")
     run = machine.json("run", "archive", "--no-wait")["run_id"]
     assert eventually(lambda: len(machine.json("runs", "show", run)["in_flight"]) == 2)
 
@@ -15,8 +15,8 @@ def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     assert faster.stdout == f"{run}: running\n9 jobs at a time, 6,000 files a minute, 1GiB a minute\n"
     assert eventually(lambda: len(machine.json("runs", "show", run)["in_flight"]) == 9)
 
-    limits = machine.json("runs", "set", run, "--rate", "off", "--rate", "30jobs/min", "--reason", "visitors")
-    assert (limits["concurrency"], limits["rate"]) == (9, {"jobs_per_minute": 30})
+    limits = machine.json("runs", "set", run, "--rate", "off", "--rate", "2jobs/min", "--reason", "visitors")
+    assert (limits["concurrency"], limits["rate"]) == (9, {"jobs_per_minute": 2})
     told = machine.run("audit", "list", "--run", run, "--json").stdout
     assert '"reason":"visitors"' in told.replace(": ", ":")
 
