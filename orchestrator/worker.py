@@ -20,6 +20,7 @@ from activities.events import Events
 from activities.holds import Holds
 from activities.hub.client import Hub
 from activities.hub_events import HubEvents
+from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
 from activities.open_times import WindowTimes
@@ -133,6 +134,7 @@ def _activities(
         jobs.cancel_jobs,
         jobs.hold_jobs,
         WindowTimes().open_times,
+        HubHealth(hub).watch_health,
         outcomes.next_round,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

@@ -9,10 +9,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.hub_health import HealthRequest, HubHealth
     from activities.open_times import OpenTimesRequest, WindowTimes
+    from activities.preflight import PreflightRequest
     from workflows.breaking import BreakerChange, Stand
     from workflows.opening import Opening, OpenTimes
-    from workflows.options import RECORD
+    from workflows.options import RECORD, WATCH
     from workflows.pausing import Pausers
     from workflows.policy import Policy
     from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunState, Stop
@@ -74,6 +76,8 @@ class Helm:
             if breaker.probe_at is not None:
                 then = f"one batch to be tried at {breaker.probe_at:%Y-%m-%d %H:%M:%S} UTC"
             return f"{then}: the breaker is open since {breaker.since:%Y-%m-%d %H:%M:%S} UTC, {breaker.why}"
+        if steering.unwell is not None:
+            return f"the Hub to be fit for it: {steering.unwell}"
         if steering.opening.closed_until is not None:
             return f"its window, which opens at {steering.opening.closed_until:%Y-%m-%d %H:%M} UTC"
         if breaker is not None and breaker.stand is Stand.PROBING:
@@ -190,6 +194,19 @@ class Helm:
             await self._record(event, actor="engine", **body)
 
     # The breaker.
+
+    def keep_to_health(self, needs: PreflightRequest) -> None:
+        """Follow, where the policy has a breaker, whether site, hub workflow and queue are there and well."""
+        if self._policy.breaker is not None:
+            self._keep(self._follow_health(needs))
+
+    async def _follow_health(self, needs: PreflightRequest) -> None:
+        while True:
+            request = HealthRequest(needs=needs, was_well=self._segments.steering.unwell is None)
+            state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
+            await self._segments.steer(unwell=None if state.well else state.why)
+            self._announce()
+            await self._record("run.hub_well" if state.well else "run.hub_unwell", site=needs.site, why=state.why)
 
     async def breaker_changed(self, change: BreakerChange) -> None:
         """Show and record how the breaker stands now; it ends the run where the policy says so."""

@@ -135,7 +135,10 @@ class Stop(Payload):
 
 
 class Steering(Payload):
-    """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try."""
+    """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try.
+
+    `unwell` says what the Hub lacks that the run needs.
+    """
 
     slots: int
     paused_by: str | None = None
@@ -143,6 +146,7 @@ class Steering(Payload):
     opening: Opening = Opening()
     rate: Rate | None = None
     resumes: int = 0
+    unwell: str | None = None
 
 
 class RoundRecord(Payload):

@@ -124,8 +124,8 @@ class RunBatches:
         return self._may_send() and len(self._flights) < self._steering.slots
 
     def _may_send(self) -> bool:
-        """Tell whether nothing forbids to send: no pause, no closed window."""
-        return self._steering.paused_by is None and not self._is_closed()
+        """Tell whether nothing forbids to send: no pause, no closed window, no Hub that lacks what is needed."""
+        return self._steering.paused_by is None and self._steering.unwell is None and not self._is_closed()
 
     def _is_closed(self) -> bool:
         opening = self._steering.opening

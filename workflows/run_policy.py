@@ -143,11 +143,9 @@ class RunPolicy:
         await self._wait_for_approval()
 
     async def _check_the_hub(self) -> None:
-        run = self._policy.run
-        request = PreflightRequest(
-            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, queue=run.queue
+        await self._unless_stopped(
+            workflow.start_activity_method(Preflight.check_hub, self._needs_of_the_hub(), **PREFLIGHT)
         )
-        await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
 
     async def _list_the_namespace(self) -> None:
         self._phase = Phase.INVENTORY
@@ -218,6 +216,7 @@ class RunPolicy:
     async def _work_in_rounds(self) -> None:
         self._phase = Phase.WORK
         await self._helm.keep_windows()
+        self._helm.keep_to_health(self._needs_of_the_hub())
         self._work_started = self._work_started or workflow.now()
         if not self._rounds:
             plan = self._the_plan()
@@ -553,6 +552,12 @@ class RunPolicy:
             tried_in=self._request.tried_in,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
+
+    def _needs_of_the_hub(self) -> PreflightRequest:
+        run = self._policy.run
+        return PreflightRequest(
+            run=self._request.run, site=self._policy.one_site, workflow=run.hub_workflow, queue=run.queue
+        )
 
     def _the_plan(self) -> Plan:
         assert self._plan is not None

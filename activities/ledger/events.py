@@ -30,6 +30,8 @@ class Event(StrEnum):
     WINDOW_OPENED = "window.opened"
     WINDOW_CLOSED = "window.closed"
     BREAKER_CHANGED = "breaker.changed"
+    HUB_UNWELL = "run.hub_unwell"
+    HUB_WELL = "run.hub_well"
     RUN_STOPPED = "run.stopped"
     RUN_ENDED = "run.ended"
     START_WISHED = "start.wished"
@@ -195,6 +197,11 @@ BODY: dict[Event, dict[str, str]] = {
         "jobs": "jobs in a row that failed altogether",
         "probe_at": "when one batch is tried by itself, null for when somebody resumes the run",
     },
+    Event.HUB_UNWELL: {
+        "site": "site of the Hub",
+        "why": "what the run needs of it and does not find, so that it begins nothing more",
+    },
+    Event.HUB_WELL: {"site": "site of the Hub", "why": "nothing: all that the run needs is there again"},
     Event.RUN_STOPPED: {
         "why": "what stopped the run: a person, the deadline or an error",
         "reason": "why, in the actor's words",

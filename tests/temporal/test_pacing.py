@@ -368,6 +368,30 @@ class TestTheBreaker:
         stands = [body["stand"] for body in bodies(settings, run, "breaker.changed")]
         assert stands[:2] == ["open", "probing"] and stands[-1] == "closed"
 
+    async def test_lets_nothing_begin_while_the_site_is_not_healthy(
+        self, client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("activities.hub_health.LOOK_EVERY", 0.3)
+        hub.fill(60)
+        unwell = {"name": "unwell", "action": {"kind": "status", "status": 500}, "match": {"path": "*/health/"}}
+        hub.faults(slow(0.2))
+        policy = a_policy(files=2, concurrency=2, retry="{failed_files: {attempts: 1}}\nbreaker: {}")
+        run = await start_run(client, settings, policy, actor="ann", reason="a test")
+        await until_in_flight(client, run)
+        hub.faults(slow(0.2), unwell)
+        await until(lambda: is_held(client, run))
+        waits = (await run_status(client, run)).waits_for or ""
+        assert waits.startswith("the Hub to be fit for it: site london is not healthy: ")
+        await asyncio.sleep(2)
+        jobs = len(hub.jobs())
+        await asyncio.sleep(2)
+        assert len(hub.jobs()) == jobs < 30
+        hub.faults()
+        async with asyncio.timeout(40):
+            report = await run_report(client, run)
+        assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 60)
+        assert [len(bodies(settings, run, event)) for event in ("run.hub_unwell", "run.hub_well")] == [1, 1]
+
     async def test_waits_for_a_person_where_it_does_not_probe(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
