@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.hub_health import HealthRequest, HubHealth
+    from activities.hub_health import HealthRequest, HubHealth, HubState
     from activities.open_times import OpenTimesRequest, WindowTimes
     from activities.preflight import PreflightRequest
     from workflows.breaking import BreakerChange, Stand
@@ -59,6 +59,7 @@ class Helm:
         self._times: OpenTimes | None = None
         self._opening = Opening()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._acting = 0
 
     def go_on(self, pausers: tuple[Pauser, ...], breaker: BreakerChange | None, *, window: bool) -> None:
         """Take over what held at the end of the history before."""
@@ -66,6 +67,11 @@ class Helm:
         self._opening = self._segments.steering.opening
         for pauser in pausers:
             self._end_in_time(pauser)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether nothing that happened by itself is still to be passed on or recorded."""
+        return not self._acting
 
     @property
     def holds_back(self) -> str | None:
@@ -123,7 +129,8 @@ class Helm:
     async def _end_pause(self, pauser: Pauser, wait: timedelta) -> None:
         await asyncio.sleep(max(wait, LEAST_WAIT).total_seconds())
         if self.pausers.drop(pauser):
-            await self._go_on_without((pauser,), "engine", f"the pause was until {pauser.until:%Y-%m-%d %H:%M:%S} UTC")
+            over = f"the pause was until {pauser.until:%Y-%m-%d %H:%M:%S} UTC"
+            await self._whole(self._go_on_without((pauser,), "engine", over))
 
     # Limits.
 
@@ -181,6 +188,9 @@ class Helm:
             request = OpenTimesRequest(windows=self._policy.run.windows, after=now)
             self._times = await workflow.execute_activity_method(WindowTimes.open_times, request, **RECORD)
         before, self._opening = self._opening, self._times.at(workflow.now())
+        await self._whole(self._tell_opening(before))
+
+    async def _tell_opening(self, before: Opening) -> None:
         if self.window and self._opening != self._segments.steering.opening:
             await self._segments.steer(opening=self._opening)
             self._announce()
@@ -204,9 +214,12 @@ class Helm:
         while True:
             request = HealthRequest(needs=needs, was_well=self._segments.steering.unwell is None)
             state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
-            await self._segments.steer(unwell=None if state.well else state.why)
-            self._announce()
-            await self._record("run.hub_well" if state.well else "run.hub_unwell", site=needs.site, why=state.why)
+            await self._whole(self._tell_health(needs.site, state))
+
+    async def _tell_health(self, site: str, state: HubState) -> None:
+        await self._segments.steer(unwell=None if state.well else state.why)
+        self._announce()
+        await self._record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
 
     async def breaker_changed(self, change: BreakerChange) -> None:
         """Show and record how the breaker stands now; it ends the run where the policy says so."""
@@ -216,6 +229,14 @@ class Helm:
         breaker = self._policy.breaker
         if change.stand is Stand.OPEN and breaker is not None and breaker.then == "stop":
             await self._stop(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
+
+    async def _whole(self, story: Awaitable[None]) -> None:
+        """Do what a fresh history must not begin in the middle of."""
+        self._acting += 1
+        try:
+            await story
+        finally:
+            self._acting -= 1
 
     def _keep(self, story: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(story)

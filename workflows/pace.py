@@ -58,6 +58,11 @@ class Pace:
         """Tell whether anybody wants to know what is sent and how it ends."""
         return bool(self.breaker) or self._rate is not None
 
+    @property
+    def awaits_cost(self) -> bool:
+        """Tell whether a batch that was begun is not charged yet, and shall be."""
+        return self._unsent > 0 and self._limited
+
     def steer(self, rate: Rate | None, resumes: int, now: datetime) -> None:
         """Take the rate that holds from now on; what is owed of a kind that is not limited any more is forgotten."""
         self._settle(now)
@@ -71,7 +76,7 @@ class Pace:
         """Tell whether one more batch may begin."""
         if not self.breaker.lets_begin():
             return False
-        if self._unsent and self._limited:
+        if self.awaits_cost:
             return False  # What the batch before costs is known when it has been sent.
         due = self._due()
         return due is None or now >= due
@@ -80,7 +85,7 @@ class Pace:
         """When time alone may let the next batch begin; None where something else must happen first."""
         if not self.breaker.lets_begin():
             return self.breaker.wakes_at
-        return None if self._unsent and self._limited else self._due()
+        return None if self.awaits_cost else self._due()
 
     def tick(self, now: datetime) -> None:
         """Act on what time alone changes."""

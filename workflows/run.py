@@ -255,12 +255,13 @@ class Heard(Payload):
 
 
 class SegmentStatus(Payload):
-    """Where a segment stands: batches begun and ended, and what is in flight."""
+    """Where a segment stands: batches begun and ended, what is in flight, and what keeps the next one."""
 
     begun: int = 0
     ended: int = 0
     counts: OutcomeCounts = OutcomeCounts()
     in_flight: tuple[Flight, ...] = ()
+    waits_for: str | None = None
 
 
 class SegmentReport(Payload):

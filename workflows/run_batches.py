@@ -7,18 +7,19 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import CancelJobs, JobResult, Jobs, WatchJob
     from activities.submit import SubmitBatch, Submits, SubmittedBatch
     from workflows.at_close import JobsInFlight
+    from workflows.baton import Baton
     from workflows.breaking import Tried
     from workflows.options import CANCEL_JOBS, HANDOVERS, SUBMIT, watching
-    from workflows.pace import Note, Pace, tried_in
+    from workflows.pace import Note, tried_in
     from workflows.plan import OutcomeCounts
-    from workflows.run import Draining, Flight, Heard, Segment, SegmentReport, SegmentStatus, Steering, Stop
-    from workflows.steering import BREAKER, HEAR, SEGMENT_DRAINS, STEER
+    from workflows.run import Flight, Heard, Segment, SegmentReport, SegmentStatus, Steering, Stop
+    from workflows.steering import HEAR, STEER
 
 LEAST_WAIT = timedelta(milliseconds=1)
 
@@ -38,16 +39,16 @@ class RunBatches:
         self._flights: dict[int, Flight] = {}
         self._submits: dict[int, workflow.ActivityHandle[SubmittedBatch]] = {}
         self._failed: BaseException | None = None
-        self._pace = Pace(segment.breaker, segment.steering.rate, segment.pace)
-        self._notes: list[Note] | None = None
+        self._baton = Baton(segment)
+        self._pace = self._baton.pace
         self._at_close = JobsInFlight(segment.run, segment.order.site, segment.at_close)
 
     @workflow.run
     async def run(self, segment: Segment) -> SegmentReport:
         """Begin every batch as soon as the window has room, then wait for the last one."""
         batches: list[asyncio.Task[None]] = []
-        self._pace.steer(self._steering.rate, self._steering.resumes, workflow.now())
-        await self._tell_breaker()
+        self._baton.steer(self._steering)
+        await self._baton.tell_breaker()
         for batch in range(segment.first, segment.first + segment.count):
             await self._wait_for_turn()
             if self._steering.stop or self._failed:
@@ -61,8 +62,8 @@ class RunBatches:
             jobs=self._jobs,
             counts=self._counts,
             stop=self._steering.stop,
-            pace=self._pace.state if self._notes is None else None,
-            notes=tuple(self._notes or ()),
+            pace=self._baton.state,
+            notes=self._baton.notes,
         )
 
     @workflow.signal(name=STEER)
@@ -70,17 +71,17 @@ class RunBatches:
         """Take over what the run says; a stop cancels the Hub's jobs that are in flight."""
         stopping = steering.stop is not None and self._steering.stop is None
         self._steering = steering
-        self._pace.steer(steering.rate, steering.resumes, workflow.now())
+        self._baton.steer(steering)
         if stopping:
             await self._stop_flights()
-        await self._tell_breaker()
+        await self._baton.tell_breaker()
         await self._keep_to_window()
 
     @workflow.signal(name=HEAR)
     async def hear(self, heard: Heard) -> None:
         """Take what the segment before this one learned at its end."""
-        self._pace.hear(heard.notes, self._steering.slots, workflow.now())
-        await self._tell_breaker()
+        self._baton.hear(heard.notes)
+        await self._baton.tell_breaker()
 
     @workflow.query
     def status(self) -> SegmentStatus:
@@ -90,6 +91,7 @@ class RunBatches:
             ended=self._ended,
             counts=self._counts,
             in_flight=tuple(self._flights.values()),
+            waits_for=self._waits_for_rate(),
         )
 
     # Beginning.
@@ -102,7 +104,7 @@ class RunBatches:
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(functools.partial(self._is_turn, wake), timeout=wait)
             self._pace.tick(workflow.now())
-            await self._tell_breaker()
+            await self._baton.tell_breaker()
             if self._may_begin():
                 return
 
@@ -119,6 +121,10 @@ class RunBatches:
         if self._may_begin() or not self._has_room():
             return None
         return self._pace.wakes_at()
+
+    def _waits_for_rate(self) -> str | None:
+        wake = self._wakes_at() if self._pace.breaker.lets_begin() else None
+        return None if wake is None else f"its rate, which lets the next batch begin at {wake:%Y-%m-%d %H:%M:%S} UTC"
 
     def _has_room(self) -> bool:
         return self._may_send() and len(self._flights) < self._steering.slots
@@ -143,8 +149,10 @@ class RunBatches:
     async def _drain(self, batches: list[asyncio.Task[None]]) -> None:
         """Give the slots that become free to the next segment, a few at a time."""
         handful = max(1, self._steering.slots // HANDOVERS)
+        if self._pace.awaits_cost:  # The next segment shall know what is owed.
+            await workflow.wait_condition(lambda: not self._pace.awaits_cost or self._has_ended())
         while batches:
-            await self._tell_run(len(self._flights))
+            await self._baton.tell_draining(len(self._flights))
             least = max(0, len(batches) - handful)
             await workflow.wait_condition(functools.partial(_shrunk_to, batches, least))
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -164,8 +172,8 @@ class RunBatches:
             self._failed = self._failed or error
         finally:
             self._flights.pop(batch, None)
-            self._note(Note(tried=tried))
-        await self._tell_breaker()
+            self._baton.note(Note(tried=tried))
+        await self._baton.tell_breaker()
 
     async def _send_until_it_ends(self, batch: int) -> OutcomeCounts | None:
         """Send a batch, and again after a window closed too early for it; None when it was never begun."""
@@ -175,7 +183,7 @@ class RunBatches:
         while True:
             closes = self._steering.opening.open_until
             submitted = await self._submit(batch, closes, cut)
-            self._sent(submitted, again=again)
+            self._baton.sent(submitted.files, submitted.bytes, again=again)
             if submitted.job is None and submitted.begun:
                 return submitted.counts
             if submitted.job is not None:
@@ -276,46 +284,6 @@ class RunBatches:
         except ActivityError as error:
             # Raised from here it would end the workflow and leave the watches alone: they tell how the jobs end.
             self._failed = self._failed or error
-
-    async def _tell_run(self, in_flight: int) -> None:
-        parent = workflow.info().parent
-        if parent is None or not self._segment.followed:
-            return
-        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
-        pace, notes = (self._pace.state, []) if self._notes is None else (None, self._notes)
-        self._notes = []
-        draining = Draining(segment=workflow.info().workflow_id, in_flight=in_flight, pace=pace, notes=tuple(notes))
-        try:
-            await handle.signal(SEGMENT_DRAINS, draining)
-        except FailureError:
-            workflow.logger.warning("the run did not hear that its segment drains")
-
-    # The pace: ours until it is handed over, then the run only hears what we still learn.
-
-    def _sent(self, submitted: SubmittedBatch, *, again: bool) -> None:
-        if self._notes is not None or again:
-            self._note(Note(files=submitted.files, bytes=submitted.bytes))
-        else:
-            self._pace.sent(submitted.files, submitted.bytes, workflow.now())
-
-    def _note(self, note: Note) -> None:
-        if not self._pace.counts:
-            return
-        if self._notes is None:
-            self._pace.hear((note,), self._steering.slots, workflow.now())
-        else:
-            self._notes.append(note)
-
-    async def _tell_breaker(self) -> None:
-        parent = workflow.info().parent
-        for change in self._pace.changes():
-            if parent is None:
-                continue
-            handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
-            try:
-                await handle.signal(BREAKER, change)
-            except FailureError:
-                workflow.logger.warning("the run did not hear that its breaker changed")
 
     def _count(self, counts: OutcomeCounts) -> None:
         self._counts = self._counts.plus(counts)

@@ -438,7 +438,7 @@ class RunPolicy:
             await self._continue_with_a_fresh_history()
 
     async def _continue_with_a_fresh_history(self) -> NoReturn:
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and self._helm.is_quiet)
         assert self._plan is not None and self._work_started is not None
         so_far = SoFar(
             plan=self._plan,

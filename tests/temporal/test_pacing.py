@@ -77,6 +77,8 @@ class TestARate:
         await until(one_is_done)
         await asyncio.sleep(1)
         assert len(hub.jobs()) == 1
+        waits = (await run_progress(client, run)).waits_for or ""
+        assert waits.startswith("its rate, which lets the next batch begin at ")
         await set_limits(client, run, NewLimits(actor="bob", reason="it is Friday", rate_off=True))
         async with asyncio.timeout(15):
             report = await run_report(client, run)
