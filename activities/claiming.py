@@ -57,15 +57,28 @@ class Claiming:
         self._swept = float("-inf")
 
     async def claim(
-        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None
-    ) -> tuple[Claim, list[FileException]]:
+        self,
+        place: Place,
+        site: str,
+        batch: Batch,
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        most: int | None = None,
+    ) -> tuple[Claim, list[FileException]] | None:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
-        Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
+        None while `most` other batches of the site are in flight. Raises Retryable while the Hub cannot say whether it
+        still works on files that a lapsed claim names.
         """
         while True:
-            taking = await asyncio.to_thread(self._claims.taking, place, site, batch.paths, trees=trees, job=job)
-            claim, others = await self._change(taking)
+            taking = await asyncio.to_thread(
+                self._claims.taking, place, site, batch.paths, trees=trees, job=job, most=most
+            )
+            taken = await self._change(taking)
+            if taken is None:
+                return None
+            claim, others = taken
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, delete, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.claim_tables import CLAIMS, folders, holders, paths
@@ -89,17 +89,31 @@ class Claims:
         `trees` claims everything below the paths as well; `job` is one of the Hub that shall run again. A batch that
         claims again gets its own paths back; within a run a path goes to the batch that asks last.
         """
-        return self.together([self.taking(place, site, wanted, trees=trees, job=job)])[0]
+        taken = self.together([self.taking(place, site, wanted, trees=trees, job=job)])[0]
+        assert taken is not None
+        return taken
 
     def taking(
-        self, place: Place, site: str, wanted: Sequence[str], *, trees: bool = False, job: int | None = None
-    ) -> Change[tuple[Claim, dict[str, Holder]]]:
-        """Prepare to `take`, for doing it `together` with other changes."""
+        self,
+        place: Place,
+        site: str,
+        wanted: Sequence[str],
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        most: int | None = None,
+    ) -> Change[tuple[Claim, dict[str, Holder]] | None]:
+        """Prepare to `take`, for doing it `together` with other changes.
+
+        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
+        """
         claim = Claim(place, secrets.token_hex(8))
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
-        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]]:
+        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | None:
+            if most is not None and _others_at(connection, site, place) >= most:
+                return None
             now = now_us(connection)
             holder = self._enter(connection, claim, site, job, now)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
@@ -203,6 +217,12 @@ def _above(path: str) -> Iterator[str]:
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder or "/"
+
+
+def _others_at(connection: Connection, site: str, place: Place) -> int:
+    """Count the batches of a site, but this one, that are in somebody's hands; a lapsed one may have a job yet."""
+    which = (holders.c.site == site) & (holders.c.place != str(place))
+    return int(connection.scalar(select(func.count()).select_from(holders).where(which)) or 0)
 
 
 def _conflicts(

@@ -37,7 +37,10 @@ ENDED_BY_CANCEL = ("CANCELLED", "REVOKED")
 
 
 class WatchJob(Payload):
-    """Follow a job to its end and settle the batch that it was made for."""
+    """Follow a job to its end and settle the batch that it was made for.
+
+    With `pauses` the run itself may pause it, and its time-out does not count that time.
+    """
 
     run: str
     round: int
@@ -46,6 +49,7 @@ class WatchJob(Payload):
     job: int
     submitted_us: int
     order: JobOrder
+    pauses: bool = False
 
 
 class JobResult(Payload):
@@ -66,6 +70,17 @@ class CancelJobs(Payload):
     why: str
 
 
+class HoldJobs(Payload):
+    """Ask the Hub to pause jobs, or to resume them, and why; `at_us` tells one pause of a job from another."""
+
+    run: str
+    site: str
+    jobs: tuple[int, ...]
+    resume: bool
+    why: str
+    at_us: int
+
+
 class Watch(Payload):
     """The heartbeat of a watch: what an operator sees, and what the next attempt must know."""
 
@@ -73,6 +88,8 @@ class Watch(Payload):
     word: str | None = None
     progress: float | None = None
     moved_us: int
+    seen_us: int = 0
+    paused_us: int = 0
     denied_us: int | None = None
     cancelled_us: int | None = None
     cancelled_why: str | None = None
@@ -118,6 +135,19 @@ class Jobs:
             await asyncio.gather(*(one(job) for job in request.jobs))
         self.poller.hurry(request.site, request.jobs)
 
+    @activity.defn
+    async def hold_jobs(self, request: HoldJobs) -> None:
+        """Pause or resume every job that is still there; a second time changes nothing."""
+        lanes = asyncio.Semaphore(CANCELS_AT_ONCE)
+
+        async def one(job: int) -> None:
+            async with lanes:
+                await self._hold_one(request, job)
+
+        async with beating(lambda: None):
+            await asyncio.gather(*(one(job) for job in request.jobs))
+        self.poller.hurry(request.site, request.jobs)
+
     # Watching.
 
     async def _follow(self, request: WatchJob, watched: Watched, watch: list[Watch]) -> Ending:
@@ -136,7 +166,7 @@ class Jobs:
                     return Ending(
                         "failed", "aborted", f"job {request.job} did not end after it was cancelled", over=False
                     )
-            elif now > deadline_us:
+            elif now > deadline_us + (watch[0].paused_us if request.pauses else 0):
                 why = f"job {request.job} lasted longer than run.job_timeout ({order.job_timeout})"
                 watch[0] = await self._give_up(request, watch[0], why)
             elif order.stall_after and now - watch[0].moved_us > _us(order.stall_after):
@@ -209,6 +239,17 @@ class Jobs:
         body = {"site": request.site, "job": job, "reason": request.why}
         await self._record("job.cancelled", request.run, (job,), body, actor=request.actor)
 
+    async def _hold_one(self, request: HoldJobs, job: int) -> None:
+        event, act = ("job.resumed", hub_jobs.resume) if request.resume else ("job.paused", hub_jobs.pause)
+        body: dict[str, object] = {"site": request.site, "job": job, "reason": request.why, "refusal": None}
+        try:
+            await act(self.hub, job)
+        except NotFound:
+            return
+        except Permanent as error:  # The job goes on, or stays as it is; its watch tells how it ends.
+            body["refusal"] = str(error)
+        await self._record(event, request.run, (job, request.at_us), body)
+
     async def _record(
         self, event: str, run: str, parts: tuple[object, ...], body: dict[str, object], actor: str = "engine"
     ) -> None:
@@ -232,12 +273,15 @@ def _seen(watch: Watch, watched: Watched, now_us: int) -> Watch:
         # A Hub that is away is no job that stands still: the clock starts again when it answers.
         return watch.model_copy(update={"trouble": watched.trouble, "moved_us": now_us})
     progress = state.progress if state.progress is not None else watched.progress
+    waited = now_us - watch.seen_us if watch.word in PAUSED else 0
     moved = (state.word, progress) != (watch.word, watch.progress) or state.word in (*QUEUED, *PAUSED)
     return watch.model_copy(
         update={
             "word": state.word,
             "progress": progress,
             "moved_us": now_us if moved else watch.moved_us,
+            "seen_us": now_us,
+            "paused_us": watch.paused_us + waited,
             "denied_us": (watch.denied_us or now_us) if state.word == DELETED else None,
             "trouble": None,
         }

@@ -61,12 +61,15 @@ class Submission:
         request: SubmitRequest,
         *,
         again: int | None = None,
+        cut: Sequence[int] = (),
         stopped: Callable[[], bool],
+        late: Callable[[], bool] = lambda: False,
         holds: Callable[[], Awaitable[bool]],
         tell: Callable[[str], None],
         looks: Sequence[float] = LOOKS,
     ) -> None:
         """Take what is to be sent; `again` is a finished job that the Hub shall resubmit instead of a new one.
+        The jobs of `cut` were made for the batch before and are over; when it is `late`, nothing may be sent any more.
 
         `holds` tells, just before each try, whether what was decided about the batch still holds.
         """
@@ -76,13 +79,15 @@ class Submission:
         self._sender = sender
         self._request = request
         self._again = again
+        self._cut = frozenset(cut)
         self._stopped = stopped
+        self._late = late
         self._holds = holds
         self._looks = looks
         self._created_from = datetime.fromtimestamp(0, UTC)
 
     async def send(self, *, in_doubt: bool) -> int | None:
-        """Give the batch's job; None when stopped and certain that the Hub has none.
+        """Give the batch's job; None when stopped, or too late, and certain that the Hub has none.
 
         `in_doubt` means that an earlier try may have reached the Hub. Raises the permanent errors with which the Hub
         refuses the batch, Outdated, and Unsettled.
@@ -99,6 +104,8 @@ class Submission:
                     return None
                 if not await self._holds():
                     raise Outdated
+                if self._late():
+                    return None
                 job = await self._try()
                 await self._take("job.submitted", job)
                 return job
@@ -150,7 +157,7 @@ class Submission:
             async for job in jobs.find(
                 self._hub, site=self._request.site, workflow=self._request.workflow, created_from=self._created_from
             ):
-                if job.id == self._again or await self._is_taken(job.id):
+                if job.id == self._again or job.id in self._cut or await self._is_taken(job.id):
                     continue
                 match = await self._compare(job)
                 if match and await self._take("job.adopted", job.id):

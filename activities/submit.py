@@ -16,13 +16,17 @@ from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
 from activities.manifests import Batch, read_batch
 from activities.recheck import changed
-from activities.settled import BatchOutcome, FileException, read_skips, settle_batch, write_skips
+from activities.settled import BatchOutcome, FileException, read_settled, read_skips, settle_batch, write_skips
+from activities.site_limits import SiteLimits
 from activities.storage import Storage
 from activities.submission import LONGEST_WAIT, Outdated, Sender, Submission, Unsettled, micros
+from workflows.opening import is_late
 from workflows.order import JobOrder
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
 
+LIMIT_LOOK = 1.0
+"""Seconds between two looks whether a site that is at its limit lets another batch in."""
 FRESH_FOR = 60.0
 """Seconds for which a look at the files counts: a Hub that was away longer finds them looked at again."""
 
@@ -31,6 +35,8 @@ class SubmitBatch(Payload):
     """Send one batch of a manifest; `intended_us` is when the workflow decided so, in microseconds.
 
     `seek_only` sends nothing: an earlier submit was interrupted, and its job, if there is one, is wanted.
+    `not_after_us` is when the window closes: nothing is sent after it. The jobs of `cut_jobs` had the batch before, and
+    were cancelled when a window closed: only what they left undone is sent.
     """
 
     run: str
@@ -40,26 +46,39 @@ class SubmitBatch(Payload):
     order: JobOrder
     intended_us: int
     seek_only: bool = False
+    not_after_us: int | None = None
+    cut_jobs: tuple[int, ...] = ()
 
 
 class SubmittedBatch(Payload):
-    """The Hub's job. Without one, `counts` is final for the batch, or nothing of it was `begun`."""
+    """The Hub's job, and what it was given. Without one, `counts` is final, or nothing was `begun`."""
 
     job: int | None
     submitted_us: int
+    files: int = 0
+    bytes: int = 0
     begun: bool = True
     counts: OutcomeCounts = OutcomeCounts()
 
 
 class Stopping:
-    """Whether the run was stopped while a submit was on its way."""
+    """Whether the run was stopped, or its window closed, while a submit was on its way."""
 
-    def __init__(self, stopped: bool) -> None:
-        self.stopped = stopped
+    def __init__(self, request: SubmitBatch) -> None:
+        self.stopped = request.seek_only
+        self._not_after_us = request.not_after_us
 
     def __call__(self) -> bool:
         """Tell whether nothing more is to be sent."""
+        return self.stopped or self.late()
+
+    def is_stopped(self) -> bool:
+        """Tell whether the run was stopped."""
         return self.stopped
+
+    def late(self) -> bool:
+        """Tell whether the window has closed."""
+        return is_late(micros(), self._not_after_us)
 
 
 @dataclass
@@ -79,12 +98,13 @@ class Submits:
     storage: Storage
     audit: Audit
     claiming: Claiming
+    limits: SiteLimits
 
     @activity.defn
     async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
         """Claim the batch's files, look at them again, then send those that are as planned; never twice."""
         waits_for: list[str | None] = [None]
-        stopping = Stopping(request.seek_only)
+        stopping = Stopping(request)
         async with beating(lambda: {"waits_for": waits_for[0]}), self.claiming.keeping(_place(request)):
             batch = await asyncio.to_thread(read_batch, self.storage, request.manifest, request.batch)
             work = asyncio.create_task(self._submit(request, batch, stopping, waits_for))
@@ -104,7 +124,8 @@ class Submits:
             await self.claiming.release(_place(request))
             return ended
         if job is not None:
-            return SubmittedBatch(job=job, submitted_us=micros())
+            sent = _without(batch, decision.skips if decision is not None else [])
+            return SubmittedBatch(job=job, submitted_us=micros(), files=len(sent.paths), bytes=sent.bytes)
         if decision is not None and len(decision.skips) == len(batch.paths):
             ended = await self._ended(request, batch)
         else:
@@ -152,30 +173,48 @@ class Submits:
         None when the run was stopped before that.
         """
         order = request.order
+        settled = await asyncio.to_thread(self._settled_before, request, batch)
+        open_ones = _without(batch, settled)
         while not stopping():
+            limit = await self.limits.at(order.site)
             try:
-                claim, lost = await self.claiming.claim(
+                taken = await self.claiming.claim(
                     _place(request),
                     order.site,
-                    batch,
+                    open_ones,
                     trees=order.discovery is not None,
-                    job=batch.job if order.resubmit else None,
+                    job=batch.job if order.resubmit and not request.cut_jobs else None,
+                    most=None if limit is None else limit.jobs,
                 )
+                if taken is None:
+                    waits_for[0] = f"a job to end, since {limit}"
+                    await asyncio.sleep(LIMIT_LOOK)
+                    continue
+                claim, lost = taken
                 began = time.monotonic()
-                ours = _without(batch, lost)
+                ours = _without(open_ones, lost)
                 found = await changed(self.hub, order, ours) if order.compare and ours.paths else []
             except Retryable as error:
                 waits_for[0] = f"the Hub: {error}"
                 await asyncio.sleep(error.retry_after or LONGEST_WAIT / 3)
                 continue
             waits_for[0] = None
-            decision = Decision(sorted([*lost, *found]), claim, began)
+            decision = Decision(sorted([*settled, *lost, *found]), claim, began)
             if decision.skips or order.compare or again:
                 # Nothing written says the same as nothing left out, for a batch that is not compared.
                 await asyncio.to_thread(write_skips, self.storage, *_key(request), decision.skips)
-            await self._record_skips(request, decision.skips)
+            await self._record_skips(request, sorted([*lost, *found]))
             return decision
         return None
+
+    def _settled_before(self, request: SubmitBatch, batch: Batch) -> list[FileException]:
+        """List the files of which a job that was cut short said how they ended; the others were cancelled with it."""
+        outcome = read_settled(self.storage, *_key(request)) if request.cut_jobs else None
+        if outcome is None:
+            return []
+        ended = {one.ordinal: one for one in outcome.files}
+        all_of_them = (ended.get(ordinal) or FileException(ordinal, "done") for ordinal in batch.ordinals)
+        return [one for one in all_of_them if one.outcome != "cancelled"]
 
     async def _record_skips(self, request: SubmitBatch, skips: list[FileException]) -> None:
         if not skips:
@@ -209,8 +248,10 @@ class Submits:
             _sender(request, sent),
             _hub_request(request.order, sent),
             # The Hub would send again what is left out now.
-            again=sent.job if request.order.resubmit and not decision.skips else None,
-            stopped=stopping,
+            again=sent.job if request.order.resubmit and not decision.skips and not request.cut_jobs else None,
+            cut=request.cut_jobs,
+            stopped=stopping.is_stopped,
+            late=stopping.late,
             holds=lambda: self._holds(decision),
             tell=lambda why: waits_for.__setitem__(0, why),
         )
@@ -239,7 +280,7 @@ async def _until_certain(work: "asyncio.Task[SubmittedBatch]", stopping: Stoppin
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
-            if work.cancelled() or stopping() or (details is not None and details.worker_shutdown):
+            if work.cancelled() or stopping.stopped or (details is not None and details.worker_shutdown):
                 work.cancel()
                 raise
             stopping.stopped = True

@@ -31,8 +31,10 @@ from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.progress import FlightProgress, RunProgress, combine
 from workflows.run import (
+    Cancelling,
     Decision,
     Flight,
+    NewLimits,
     Pausing,
     Person,
     Resuming,
@@ -230,10 +232,22 @@ def _text(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"
 
 
-async def pause(client: Client, run: str, *, actor: str, reason: str = "", freeze: int | None = None) -> RunStatus:
-    """Begin nothing more in this run until whoever pauses it resumes it: a person or, with its number, a freeze."""
+async def pause(
+    client: Client,
+    run: str,
+    *,
+    actor: str,
+    reason: str = "",
+    freeze: int | None = None,
+    until: datetime | None = None,
+) -> RunStatus:
+    """Begin nothing more in this run until whoever pauses it resumes it, or until a moment.
+
+    It is paused by a person or, with its number, by a freeze.
+    """
     check_note(reason)
-    return await _update(client, run, RunPolicy.pause, Pausing(actor=actor, reason=reason, freeze=freeze))
+    pausing = Pausing(actor=actor, reason=reason, freeze=freeze, until=until)
+    return await _update(client, run, RunPolicy.pause, pausing)
 
 
 async def resume(
@@ -245,9 +259,18 @@ async def resume(
     return await _update(client, run, RunPolicy.resume, resuming)
 
 
-async def cancel(client: Client, run: str, *, actor: str, reason: str = "") -> RunStatus:
-    """End a run: nothing more begins, the Hub's jobs in flight are cancelled, every file is accounted for."""
-    return await _update(client, run, RunPolicy.cancel, Person(actor=actor, reason=reason))
+async def cancel(client: Client, run: str, *, actor: str, reason: str = "", keep_jobs: bool = False) -> RunStatus:
+    """End a run: nothing more begins, every file is accounted for.
+
+    The Hub's jobs in flight are cancelled or, with `keep_jobs`, watched to their own end.
+    """
+    return await _update(client, run, RunPolicy.cancel, Cancelling(actor=actor, reason=reason, keep_jobs=keep_jobs))
+
+
+async def set_limits(client: Client, run: str, limits: NewLimits) -> RunStatus:
+    """Change how fast an open run goes, from its next batch on."""
+    check_note(limits.reason)
+    return await _update(client, run, RunPolicy.set_limits, limits)
 
 
 async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", number: int | None = None) -> RunStatus:

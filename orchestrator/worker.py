@@ -21,8 +21,10 @@ from activities.forgiving import Forgiving
 from activities.holds import Holds
 from activities.hub.client import Hub
 from activities.hub_events import HubEvents
+from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
 from activities.poller import JobPoller
@@ -34,6 +36,7 @@ from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
+from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
@@ -138,9 +141,12 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming).submit_batch,
+        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
+        jobs.hold_jobs,
+        WindowTimes().open_times,
+        HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
         Quarantining(storage, audit, quarantine).set_aside,

@@ -127,7 +127,7 @@ RUN: ChildOptions = {
 SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 
 SEGMENT_BATCHES = 500
-"""Batches in one segment: at no more than 12 events a batch its history stays below 10,000."""
+"""Batches in one segment: at no more than 12 events a batch, 17 with a rate, its history stays below 10,000."""
 
 HANDOVERS = 8
 """In how many steps a segment that drains hands its slots to the next; each costs the run a few events."""
@@ -136,10 +136,13 @@ WATCH_MARGIN = timedelta(hours=2)
 """What a watch may last beyond the job's own limit: cancelling a late job, and an outage of the Hub at its end."""
 
 
-def watching(job_timeout: timedelta) -> ActivityOptions:
-    """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled."""
+def watching(job_timeout: timedelta, *, pauses: bool = False) -> ActivityOptions:
+    """Follow one job to its end; the job's own limit is kept inside, where the job can be cancelled.
+
+    The time for which a window's end pauses a job does not count, so that only the inside can tell when it is late.
+    """
     return {
-        "start_to_close_timeout": job_timeout + WATCH_MARGIN,
+        "start_to_close_timeout": timedelta(days=3650) if pauses else job_timeout + WATCH_MARGIN,
         "heartbeat_timeout": timedelta(seconds=20),
         "retry_policy": PATIENT,
     }

@@ -26,11 +26,21 @@ class Pausers:
 
     def add(self, pausing: Pausing, now: datetime) -> bool:
         """Take a pause; False when nothing new was said."""
-        pauser = Pauser(actor=pausing.actor, reason=pausing.reason, since=now, freeze=pausing.freeze)
+        pauser = Pauser(
+            actor=pausing.actor, reason=pausing.reason, since=now, freeze=pausing.freeze, until=pausing.until
+        )
         before = self._standing.get(_key(pauser))
-        if before is not None and pauser.reason in ("", before.reason):
+        if before is not None and pauser.reason in ("", before.reason) and pauser.until == before.until:
             return False
+        self._standing.pop(_key(pauser), None)
         self._standing[_key(pauser)] = pauser
+        return True
+
+    def drop(self, pauser: Pauser) -> bool:
+        """Lift one pause, if it still stands as it was said."""
+        if self._standing.get(_key(pauser)) != pauser:
+            return False
+        del self._standing[_key(pauser)]
         return True
 
     def lift(self, resuming: Resuming) -> tuple[Pauser, ...]:

@@ -55,7 +55,7 @@ def combine(
     return RunProgress(
         status=status,
         state=status.state,
-        waits_for=status.waits_for or trouble or _first_trouble(flights),
+        waits_for=status.waits_for or trouble or _first_trouble(flights) or _first_wait(segments),
         counts=counts,
         files=files,
         bytes=status.plan.bytes if status.plan else 0,
@@ -65,6 +65,10 @@ def combine(
         in_flight=flights,
         jobs=status.jobs + sum(1 for flight in flights if flight.job is not None),
     )
+
+
+def _first_wait(segments: tuple[SegmentStatus, ...]) -> str | None:
+    return next((segment.waits_for for segment in segments if segment.waits_for), None)
 
 
 def _first_trouble(flights: tuple[FlightProgress, ...]) -> str | None:

@@ -2,11 +2,19 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
+from pydantic import Field
+
+from workflows.breaking import BreakerChange
+from workflows.opening import Opening
 from workflows.order import JobOrder
+from workflows.pace import Note, PaceState
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.policy import Policy
+from workflows.retrying import Breaker
+from workflows.running import Rate
 
 
 class RunState(StrEnum):
@@ -77,9 +85,10 @@ class SkippingStage(Person):
 
 
 class Pausing(Person):
-    """A word that pauses a run: a person's own or, with its number, that of a freeze."""
+    """A word that pauses a run, for good or until a moment: a person's own or, with its number, that of a freeze."""
 
     freeze: int | None = None
+    until: datetime | None = None
 
 
 class Resuming(Person):
@@ -89,13 +98,32 @@ class Resuming(Person):
     freezes: tuple[int, ...] = ()
 
 
+class Cancelling(Person):
+    """A word that ends a run; with `keep_jobs` those at the Hub go on to their own end."""
+
+    keep_jobs: bool = False
+
+
+class NewLimits(Person):
+    """What a person changes of the bounds of a run that is open; what is None stays as it is.
+
+    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more.
+    """
+
+    concurrency: int | None = Field(None, ge=1, le=1000)
+    rate: Rate | None = None
+    rate_off: bool = False
+    window: bool | None = None
+
+
 class Pauser(Payload):
-    """Who pauses a run, why and since when; `freeze` is its number when a freeze does it."""
+    """Who pauses a run, why, since when and until when; `freeze` is its number when a freeze does it."""
 
     actor: str
     reason: str = ""
     since: datetime
     freeze: int | None = None
+    until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -123,19 +151,27 @@ class ApprovalWanted(Payload):
 
 
 class Stop(Payload):
-    """Why a run begins nothing more, on whose word, and what it ends as."""
+    """Why a run begins nothing more, on whose word, what it ends as, and whether the jobs in flight go on."""
 
     why: str
     by: str
     state: RunState
+    keep_jobs: bool = False
 
 
 class Steering(Payload):
-    """What holds for every segment of a run at this moment."""
+    """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try.
+
+    `unwell` says what the Hub lacks that the run needs.
+    """
 
     slots: int
     paused_by: str | None = None
     stop: Stop | None = None
+    opening: Opening = Opening()
+    rate: Rate | None = None
+    resumes: int = 0
+    unwell: str | None = None
 
 
 class RoundRecord(Payload):
@@ -168,6 +204,9 @@ class SoFar(Payload):
     stage: int = 1
     skipped_stages: tuple[int, ...] = ()
     before: OutcomeCounts = OutcomeCounts()
+    pace: PaceState = PaceState()
+    breaker: BreakerChange | None = None
+    window: bool = True
 
 
 class RunRequest(Payload):
@@ -206,6 +245,9 @@ class Segment(Payload):
     count: int
     followed: bool
     steering: Steering
+    breaker: Breaker | None = None
+    pace: PaceState = PaceState()
+    at_close: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = "finish_batch"
 
 
 class Flight(Payload):
@@ -227,28 +269,45 @@ class EndedRun(Payload):
 
 
 class Draining(Payload):
-    """A segment has nothing left to begin; so many of its batches are still in flight."""
+    """A segment has nothing left to begin; so many of its batches are still in flight.
+
+    With the first word it hands over the run's pace, with every further one what it learned since.
+    """
 
     segment: str
     in_flight: int
+    pace: PaceState | None = None
+    notes: tuple[Note, ...] = ()
+
+
+class Heard(Payload):
+    """What the segment before this one learned after it had handed the pace over."""
+
+    notes: tuple[Note, ...]
 
 
 class SegmentStatus(Payload):
-    """Where a segment stands: batches begun and ended, and what is in flight."""
+    """Where a segment stands: batches begun and ended, what is in flight, and what keeps the next one."""
 
     begun: int = 0
     ended: int = 0
     counts: OutcomeCounts = OutcomeCounts()
     in_flight: tuple[Flight, ...] = ()
+    waits_for: str | None = None
 
 
 class SegmentReport(Payload):
-    """What a segment did; files of batches that were not begun are not in the counts."""
+    """What a segment did; files of batches that were not begun are not in the counts.
+
+    It gives back the run's pace, or what it learned since it handed that over.
+    """
 
     begun: int = 0
     jobs: int = 0
     counts: OutcomeCounts = OutcomeCounts()
     stop: Stop | None = None
+    pace: PaceState | None = None
+    notes: tuple[Note, ...] = ()
 
 
 class RunStatus(Payload):
@@ -273,6 +332,9 @@ class RunStatus(Payload):
     jobs: int = 0
     open_segments: tuple[str, ...] = ()
     concurrency: int = 0
+    rate: Rate | None = None
+    opening: Opening = Opening()
+    breaker: BreakerChange | None = None
     started: datetime
     work_started: datetime | None = None
     finished: datetime | None = None

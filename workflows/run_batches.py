@@ -1,19 +1,27 @@
 """One segment of a run: a window of batches in flight, each submitted once and watched to its end."""
 
 import asyncio
+import contextlib
 import functools
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import CancelJobs, JobResult, Jobs, WatchJob
     from activities.submit import SubmitBatch, Submits, SubmittedBatch
+    from workflows.at_close import JobsInFlight
+    from workflows.baton import Baton
+    from workflows.breaking import Tried
     from workflows.options import CANCEL_JOBS, HANDOVERS, SUBMIT, watching
+    from workflows.pace import Note, tried_in
     from workflows.plan import OutcomeCounts
-    from workflows.run import Draining, Flight, Segment, SegmentReport, SegmentStatus, Steering, Stop
-    from workflows.steering import SEGMENT_DRAINS, STEER
+    from workflows.run import Flight, Heard, Segment, SegmentReport, SegmentStatus, Steering, Stop
+    from workflows.steering import HEAR, STEER
+
+LEAST_WAIT = timedelta(milliseconds=1)
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -31,28 +39,49 @@ class RunBatches:
         self._flights: dict[int, Flight] = {}
         self._submits: dict[int, workflow.ActivityHandle[SubmittedBatch]] = {}
         self._failed: BaseException | None = None
+        self._baton = Baton(segment)
+        self._pace = self._baton.pace
+        self._at_close = JobsInFlight(segment.run, segment.order.site, segment.at_close)
 
     @workflow.run
     async def run(self, segment: Segment) -> SegmentReport:
         """Begin every batch as soon as the window has room, then wait for the last one."""
         batches: list[asyncio.Task[None]] = []
+        self._baton.steer(self._steering)
+        await self._baton.tell_breaker()
         for batch in range(segment.first, segment.first + segment.count):
-            await workflow.wait_condition(self._may_begin)
+            await self._wait_for_turn()
             if self._steering.stop or self._failed:
                 break
             self._begin(batch, batches)
         await self._drain(batches)
         if self._failed is not None:
             raise self._failed
-        return SegmentReport(begun=self._begun, jobs=self._jobs, counts=self._counts, stop=self._steering.stop)
+        return SegmentReport(
+            begun=self._begun,
+            jobs=self._jobs,
+            counts=self._counts,
+            stop=self._steering.stop,
+            pace=self._baton.state,
+            notes=self._baton.notes,
+        )
 
     @workflow.signal(name=STEER)
     async def steer(self, steering: Steering) -> None:
         """Take over what the run says; a stop cancels the Hub's jobs that are in flight."""
         stopping = steering.stop is not None and self._steering.stop is None
         self._steering = steering
+        self._baton.steer(steering)
         if stopping:
             await self._stop_flights()
+        await self._baton.tell_breaker()
+        await self._keep_to_window()
+
+    @workflow.signal(name=HEAR)
+    async def hear(self, heard: Heard) -> None:
+        """Take what the segment before this one learned at its end."""
+        self._baton.hear(heard.notes)
+        await self._baton.tell_breaker()
 
     @workflow.query
     def status(self) -> SegmentStatus:
@@ -62,44 +91,122 @@ class RunBatches:
             ended=self._ended,
             counts=self._counts,
             in_flight=tuple(self._flights.values()),
+            waits_for=self._waits_for_rate(),
         )
+
+    # Beginning.
+
+    async def _wait_for_turn(self) -> None:
+        """Wait until the next batch may begin; a clock is set only where time alone may allow it."""
+        while True:
+            wake = self._wakes_at()
+            wait = None if wake is None else max(wake - workflow.now(), LEAST_WAIT)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(functools.partial(self._is_turn, wake), timeout=wait)
+            self._pace.tick(workflow.now())
+            await self._baton.tell_breaker()
+            if self._may_begin():
+                return
+
+    def _is_turn(self, wake: datetime | None) -> bool:
+        """Tell whether there is something to look at: a batch may begin, or the clock is set wrongly now."""
+        return self._may_begin() or self._wakes_at() != wake
 
     def _may_begin(self) -> bool:
         if self._steering.stop or self._failed:
             return True
-        return self._steering.paused_by is None and len(self._flights) < self._steering.slots
+        return self._has_room() and self._pace.lets_begin(workflow.now())
+
+    def _wakes_at(self) -> datetime | None:
+        if self._may_begin() or not self._has_room():
+            return None
+        return self._pace.wakes_at()
+
+    def _waits_for_rate(self) -> str | None:
+        wake = self._wakes_at() if self._pace.breaker.lets_begin() else None
+        return None if wake is None else f"its rate, which lets the next batch begin at {wake:%Y-%m-%d %H:%M:%S} UTC"
+
+    def _has_room(self) -> bool:
+        return self._may_send() and len(self._flights) < self._steering.slots
+
+    def _may_send(self) -> bool:
+        """Tell whether nothing forbids to send: no pause, no closed window, no Hub that lacks what is needed."""
+        return self._steering.paused_by is None and self._steering.unwell is None and not self._is_closed()
+
+    def _is_closed(self) -> bool:
+        opening = self._steering.opening
+        if opening.open_until is not None:
+            return workflow.now() >= opening.open_until
+        return opening.closed_until is not None
 
     def _begin(self, batch: int, batches: list[asyncio.Task[None]]) -> None:
         self._begun += 1
         self._flights[batch] = Flight(batch=batch, round=self._segment.round, since=workflow.now())
-        task = asyncio.create_task(self._run_batch(batch))
+        task = asyncio.create_task(self._run_batch(batch, self._pace.begun(workflow.now())))
         batches.append(task)
         task.add_done_callback(batches.remove)
 
     async def _drain(self, batches: list[asyncio.Task[None]]) -> None:
         """Give the slots that become free to the next segment, a few at a time."""
         handful = max(1, self._steering.slots // HANDOVERS)
+        if self._pace.awaits_cost:  # The next segment shall know what is owed.
+            await workflow.wait_condition(lambda: not self._pace.awaits_cost or self._has_ended())
         while batches:
-            await self._tell_run(len(self._flights))
+            await self._baton.tell_draining(len(self._flights))
             least = max(0, len(batches) - handful)
             await workflow.wait_condition(functools.partial(_shrunk_to, batches, least))
         await workflow.wait_condition(workflow.all_handlers_finished)
 
-    async def _run_batch(self, batch: int) -> None:
+    # One batch.
+
+    async def _run_batch(self, batch: int, era: int) -> None:
+        tried = Tried(era=era)
         try:
-            submitted = await self._submit(batch)
-            if submitted.job is not None:
-                await self._watch(batch, submitted, submitted.job)
-            elif submitted.begun:
-                self._count(submitted.counts)
-            else:
+            counts = await self._send_until_it_ends(batch)
+            if counts is None:
                 self._begun -= 1
+            else:
+                self._count(counts)
+                tried = tried_in(counts, era)
         except ActivityError as error:
             self._failed = self._failed or error
         finally:
             self._flights.pop(batch, None)
+            self._baton.note(Note(tried=tried))
+        await self._baton.tell_breaker()
 
-    async def _submit(self, batch: int) -> SubmittedBatch:
+    async def _send_until_it_ends(self, batch: int) -> OutcomeCounts | None:
+        """Send a batch, and again after a window closed too early for it; None when it was never begun."""
+        cut: tuple[int, ...] = ()
+        counts: OutcomeCounts | None = None
+        again = False
+        while True:
+            closes = self._steering.opening.open_until
+            submitted = await self._submit(batch, closes, cut)
+            self._baton.sent(submitted.files, submitted.bytes, again=again)
+            if submitted.job is None and submitted.begun:
+                return submitted.counts
+            if submitted.job is not None:
+                counts = await self._watch(batch, submitted, submitted.job)
+                if not self._at_close.has_cut(submitted.job, counts):
+                    return counts
+                cut, closes = (*cut, submitted.job), None
+                self._flights[batch] = self._flights[batch].model_copy(update={"job": None})
+            again = True
+            if not self._has_ended():
+                await workflow.wait_condition(functools.partial(self._may_send_again, closes))
+            if self._has_ended():
+                return counts
+
+    def _may_send_again(self, closed_for: datetime | None) -> bool:
+        """Tell whether the window is open, and not the one that has closed already for the Hub."""
+        is_other = closed_for is None or self._steering.opening.open_until != closed_for
+        return self._has_ended() or (is_other and self._may_send())
+
+    def _has_ended(self) -> bool:
+        return self._steering.stop is not None or self._failed is not None
+
+    async def _submit(self, batch: int, closes: datetime | None, cut: tuple[int, ...]) -> SubmittedBatch:
         """Submit once; a stop lets the activity say itself whether the Hub has heard of the batch."""
         request = SubmitBatch(
             run=self._segment.run,
@@ -108,6 +215,8 @@ class RunBatches:
             batch=batch,
             order=self._segment.order,
             intended_us=_micros(),
+            not_after_us=None if closes is None else _micros(closes),
+            cut_jobs=cut,
         )
         handle = workflow.start_activity_method(Submits.submit_batch, request, **SUBMIT)
         self._submits[batch] = handle
@@ -122,12 +231,12 @@ class RunBatches:
         seek = request.model_copy(update={"seek_only": True})
         return await workflow.execute_activity_method(Submits.submit_batch, seek, **SUBMIT)
 
-    async def _watch(self, batch: int, submitted: SubmittedBatch, job: int) -> None:
+    async def _watch(self, batch: int, submitted: SubmittedBatch, job: int) -> OutcomeCounts:
         self._jobs += 1
         self._flights[batch] = self._flights[batch].model_copy(update={"job": job})
-        if self._steering.stop:
+        if self._steering.stop and not self._steering.stop.keep_jobs:
             await self._cancel([job], self._steering.stop)
-        result: JobResult = await workflow.execute_activity_method(
+        handle: workflow.ActivityHandle[JobResult] = workflow.start_activity_method(
             Jobs.watch_job,
             WatchJob(
                 run=self._segment.run,
@@ -137,19 +246,34 @@ class RunBatches:
                 job=job,
                 submitted_us=submitted.submitted_us,
                 order=self._segment.order,
+                pauses=self._at_close.pauses,
             ),
-            **watching(self._segment.order.job_timeout),
+            **watching(self._segment.order.job_timeout, pauses=self._at_close.pauses),
         )
-        self._count(result.counts)
+        if not self._steering.stop:
+            await self._keep_to_window()
+        return (await handle).counts
 
     async def _stop_flights(self) -> None:
         stop = self._steering.stop
         assert stop is not None
         for handle in list(self._submits.values()):
             handle.cancel()
-        jobs = [flight.job for flight in self._flights.values() if flight.job is not None]
-        if jobs:
+        jobs = self._jobs_in_flight()
+        if jobs and not stop.keep_jobs:
             await self._cancel(jobs, stop)
+
+    async def _keep_to_window(self) -> None:
+        """Do to the jobs in flight what the policy says of a window that closes, or has opened again."""
+        if self._steering.stop is not None and not self._steering.stop.keep_jobs:
+            return
+        try:
+            await self._at_close.keep(self._jobs_in_flight, self._is_closed)
+        except ActivityError as error:
+            self._failed = self._failed or error
+
+    def _jobs_in_flight(self) -> list[int]:
+        return [flight.job for flight in self._flights.values() if flight.job is not None]
 
     async def _cancel(self, jobs: list[int], stop: Stop) -> None:
         request = CancelJobs(
@@ -161,16 +285,6 @@ class RunBatches:
             # Raised from here it would end the workflow and leave the watches alone: they tell how the jobs end.
             self._failed = self._failed or error
 
-    async def _tell_run(self, in_flight: int) -> None:
-        parent = workflow.info().parent
-        if parent is None or not self._segment.followed:
-            return
-        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
-        try:
-            await handle.signal(SEGMENT_DRAINS, Draining(segment=workflow.info().workflow_id, in_flight=in_flight))
-        except FailureError:
-            workflow.logger.warning("the run did not hear that its segment drains")
-
     def _count(self, counts: OutcomeCounts) -> None:
         self._counts = self._counts.plus(counts)
         self._ended += 1
@@ -180,5 +294,5 @@ def _shrunk_to(batches: list[asyncio.Task[None]], least: int) -> bool:
     return len(batches) <= least
 
 
-def _micros() -> int:
-    return round(workflow.now().timestamp() * 1_000_000)
+def _micros(moment: datetime | None = None) -> int:
+    return round((moment or workflow.now()).timestamp() * 1_000_000)

@@ -19,18 +19,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.reconciling import ReconcileRequest, Reconciliation
     from activities.selection import PlanRequest, Plans
     from workflows.agreement import approval_reason, approves_itself, objection, wanted_of
+    from workflows.breaking import BreakerChange
     from workflows.control import caps, excess, ladder_wait, quarantined, stale
     from workflows.gate import Gate
+    from workflows.helm import Helm
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
-    from workflows.pausing import Pausers
     from workflows.plan import OutcomeCounts, Plan, UsualPlan
     from workflows.run import (
         ApprovalWanted,
+        Cancelling,
         Decision,
         Draining,
+        NewLimits,
         Pauser,
         Pausing,
-        Person,
         Phase,
         Resuming,
         RoundRecord,
@@ -45,7 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.running import stage_said
     from workflows.segments import Segments
     from workflows.stages import Stages, ended_in, rounds_of, stage_approval, went_on
-    from workflows.steering import SEGMENT_DRAINS
+    from workflows.steering import BREAKER, SEGMENT_DRAINS
     from workflows.verdict import shown_state, verdict, waits_for
 
 Value = TypeVar("Value")
@@ -53,8 +55,6 @@ FINAL_PHASES = (Phase.REPORT, Phase.OVER)
 NOTHING_BEGAN = (RunState.REFUSED, RunState.EXPIRED)
 LAST_LOOK = "last look"
 """The patch with which a run that verifies asks once more, after its last round, where the files are."""
-SEVERAL_PAUSERS = "several pausers"
-"""The patch with which a run that is paused hears of a further pause; before, only the first one counted."""
 
 
 class Stopped(Exception):
@@ -82,14 +82,21 @@ class RunPolicy:
         self._state = RunState.RUNNING
         self._phase = Phase.PREFLIGHT
         self._problems = 0
-        self._segments = Segments(request.run, request.policy)
+        self._segments = Segments(request.run, request.policy, urgent=request.urgent)
+        self._helm = Helm(
+            request.policy,
+            self._segments,
+            urgent=request.urgent,
+            announce=self._announce,
+            record=self._record,
+            stop=self._stop,
+        )
         self._stages = Stages(request.policy)
         self._before = OutcomeCounts()
         self._inventory: InventoryRef | None = None
         self._usual: UsualPlan | None = None
         self._plan: Plan | None = None
         self._gate = Gate()
-        self._pausers = Pausers()
         self._rounds: list[RoundRecord] = []
         self._next_batch = 0
         self._outcomes: OutcomeCounts | None = None
@@ -143,11 +150,8 @@ class RunPolicy:
         await self._wait_for_approval()
 
     async def _check_the_hub(self) -> None:
-        for hub_workflow, queue in self._policy.run.needs:
-            request = PreflightRequest(
-                run=self._request.run, site=self._policy.one_site, workflow=hub_workflow, queue=queue
-            )
-            await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, request, **PREFLIGHT))
+        for needs in self._needs_of_the_hub():
+            await self._unless_stopped(workflow.start_activity_method(Preflight.check_hub, needs, **PREFLIGHT))
 
     async def _list_the_namespace(self) -> None:
         self._phase = Phase.INVENTORY
@@ -209,6 +213,8 @@ class RunPolicy:
 
     async def _work_in_stages(self) -> None:
         self._phase = Phase.WORK
+        await self._helm.keep_windows()
+        self._helm.keep_to_health(self._needs_of_the_hub())
         self._work_started = self._work_started or workflow.now()
         while not self._stages.over:
             if self._stages.leaves_out:
@@ -305,25 +311,28 @@ class RunPolicy:
     @workflow.query
     def status(self) -> RunStatus:
         """Where the run stands; counts of open segments are theirs to tell."""
+        pausers = self._helm.pausers
+        held = self._helm.holds_back if self._phase is Phase.WORK else None
         return RunStatus(
             run=self._request.run,
             policy=self._policy.name,
-            state=shown_state(self._phase, self._state, self._segments.steering, self._next_try),
+            state=shown_state(self._phase, self._state, self._segments.steering, self._next_try, held),
             phase=self._phase,
             waits_for=waits_for(
                 self._phase,
                 self._segments.steering,
                 self._next_try,
                 self._gate.wanted,
-                self._pausers.standing,
+                pausers.standing,
                 self._stages.waits_for,
+                held,
             ),
             actor=self._request.actor,
             reason=self._request.reason,
             version=self._request.version,
             approval=self._gate.wanted,
-            paused_by=self._pausers.names,
-            pausers=self._pausers.standing,
+            paused_by=pausers.names,
+            pausers=pausers.standing,
             plan=self._plan,
             inventory_problems=self._problems,
             stages=self._stages.records(self._rounds),
@@ -332,6 +341,9 @@ class RunPolicy:
             jobs=self._segments.jobs,
             open_segments=self._segments.names,
             concurrency=self._segments.steering.slots,
+            rate=self._segments.steering.rate,
+            opening=self._segments.steering.opening,
+            breaker=self._helm.breaker,
             started=self._started,
             work_started=self._work_started,
             finished=self._finished,
@@ -355,35 +367,27 @@ class RunPolicy:
     @workflow.update
     async def pause(self, pausing: Pausing) -> RunStatus:
         """Begin nothing more until everybody who pauses it resumes; jobs in flight go on to their end."""
-        first = not self._pausers
-        if not first and not workflow.patched(SEVERAL_PAUSERS):
-            return self.status()
-        if self._pausers.add(pausing, workflow.now()):
-            if first:
-                await self._segments.steer(paused_by=pausing.actor)
-                self._announce()
-            said = {"reason": pausing.reason, "freeze": pausing.freeze}
-            await self._record("run.paused", actor=pausing.actor, **said)
+        await self._helm.pause(pausing)
         return self.status()
 
     @workflow.update
     async def resume(self, resuming: Resuming) -> RunStatus:
         """Lift the pauses that are meant, and go on when no other one is left."""
-        lifted = self._pausers.lift(resuming)
-        if not lifted:
-            return self.status()
-        if not self._pausers:
-            await self._segments.steer(paused_by=None)
-            self._announce()
-        said = {"reason": resuming.reason, "lifted": [one.name for one in lifted], "still": self._pausers.names}
-        await self._record("run.resumed", actor=resuming.actor, **said)
+        await self._helm.resume(resuming)
         return self.status()
 
     @workflow.update
-    async def cancel(self, person: Person) -> RunStatus:
-        """Begin nothing more, cancel the Hub's jobs in flight, and account for every file."""
+    async def set_limits(self, limits: NewLimits) -> RunStatus:
+        """Change concurrency, rate, or whether the windows hold, from the next batch on."""
+        await self._helm.set_limits(limits)
+        return self.status()
+
+    @workflow.update
+    async def cancel(self, person: Cancelling) -> RunStatus:
+        """Begin nothing more, cancel the Hub's jobs in flight or let them end, and account for every file."""
         why = f"cancelled by {person.actor}" + (f": {person.reason}" if person.reason else "")
-        await self._stop(Stop(why=why, by=person.actor, state=RunState.CANCELLED), reason=person.reason)
+        stop = Stop(why=why, by=person.actor, state=RunState.CANCELLED, keep_jobs=person.keep_jobs)
+        await self._stop(stop, reason=person.reason)
         return self.status()
 
     @workflow.update
@@ -408,13 +412,25 @@ class RunPolicy:
         self._refuse_when_over()
 
     @cancel.validator
-    def _may_cancel(self, person: Person) -> None:
+    def _may_cancel(self, person: Cancelling) -> None:
         self._refuse_when_over()
+
+    @set_limits.validator
+    def _may_set_limits(self, limits: NewLimits) -> None:
+        self._refuse_when_over()
+        self._helm.refuse(limits)
 
     @workflow.signal(name=SEGMENT_DRAINS)
     async def segment_drains(self, draining: Draining) -> None:
         """Let the next segment have the slots that this one does not need any more."""
-        await self._segments.draining(draining.segment, draining.in_flight)
+        await self._segments.draining(draining)
+        for change in self._segments.changes():
+            await self._helm.breaker_changed(change)
+
+    @workflow.signal(name=BREAKER)
+    async def breaker(self, change: BreakerChange) -> None:
+        """Hear from a segment how the breaker stands now."""
+        await self._helm.breaker_changed(change)
 
     # The gate.
 
@@ -559,7 +575,7 @@ class RunPolicy:
             await self._continue_with_a_fresh_history()
 
     async def _continue_with_a_fresh_history(self) -> NoReturn:
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() and self._helm.is_quiet)
         assert self._plan is not None and self._work_started is not None
         so_far = SoFar(
             plan=self._plan,
@@ -572,7 +588,10 @@ class RunPolicy:
             started=self._started,
             work_started=self._work_started,
             waited_for_approval=self._waited_for_approval,
-            pausers=self._pausers.standing,
+            pausers=self._helm.pausers.standing,
+            pace=self._segments.pace,
+            breaker=self._helm.breaker,
+            window=self._helm.window,
             stage=self._stages.number,
             skipped_stages=self._stages.skipped,
             before=self._before,
@@ -582,14 +601,13 @@ class RunPolicy:
     def _go_on(self, so_far: SoFar) -> None:
         self._plan, self._problems = so_far.plan, so_far.inventory_problems
         self._rounds, self._next_batch = list(so_far.rounds), so_far.next_batch
-        self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering)
+        self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering, so_far.pace)
+        pausers, paused_by = so_far.pausers, so_far.steering.paused_by
+        if paused_by is not None and not pausers:  # It was paused before there could be several.
+            pausers = (Pauser(actor=paused_by, since=workflow.now()),)
+        self._helm.go_on(pausers, so_far.breaker, window=so_far.window)
         self._stages = Stages(self._policy, so_far.stage, so_far.skipped_stages)
         self._before = so_far.before
-        paused_by = so_far.steering.paused_by
-        if paused_by is not None and not so_far.pausers:  # It was paused before there could be several.
-            self._pausers = Pausers((Pauser(actor=paused_by, since=workflow.now()),))
-        else:
-            self._pausers = Pausers(so_far.pausers)
         self._started, self._work_started = so_far.started, so_far.work_started
         self._waited_for_approval = so_far.waited_for_approval
 
@@ -698,6 +716,12 @@ class RunPolicy:
             tried_in=self._request.tried_in,
         )
         return await self._unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
+
+    def _needs_of_the_hub(self) -> tuple[PreflightRequest, ...]:
+        return tuple(
+            PreflightRequest(run=self._request.run, site=self._policy.one_site, workflow=hub_workflow, queue=queue)
+            for hub_workflow, queue in self._policy.run.needs
+        )
 
     def _the_plan(self) -> Plan:
         assert self._plan is not None

@@ -8,12 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.breaking import BreakerChange
     from workflows.control import without_retryable
     from workflows.options import SEGMENT, SEGMENT_BATCHES
     from workflows.order import order_of
+    from workflows.pace import Note, Pace, PaceState
     from workflows.plan import OutcomeCounts
     from workflows.policy import Policy
-    from workflows.run import RoundRecord, RunState, Segment, SegmentReport, Steering, Stop
+    from workflows.run import Draining, Heard, RoundRecord, RunState, Segment, SegmentReport, Steering, Stop
     from workflows.run_batches import RunBatches
 
 SegmentHandle = workflow.ChildWorkflowHandle[RunBatches, SegmentReport]
@@ -31,15 +33,21 @@ class OpenSegment:
 class Segments:
     """Runs rounds segment by segment; while one drains, the next already works with the slots that are free."""
 
-    def __init__(self, run: str, policy: Policy) -> None:
-        self.steering = Steering(slots=policy.run.concurrency)
+    def __init__(self, run: str, policy: Policy, *, urgent: bool = False) -> None:
+        self.steering = Steering(slots=policy.run.concurrency, rate=None if urgent else policy.run.rate)
+        self.pace = PaceState()
         self.counts = OutcomeCounts()
         self.jobs = 0
         self.failure: ChildWorkflowError | None = None
         self._run = run
         self._retry = policy.retry
         self.order = order_of(policy)
+        self._breaker = policy.breaker
+        self._at_close = policy.run.outside_windows
         self._open: dict[str, OpenSegment] = {}
+        self._starting = False
+        self._unheard: tuple[Note, ...] = ()
+        self._changes: list[BreakerChange] = []
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,21 +77,29 @@ class Segments:
         """Take the failures that the next round tries again out of the counts."""
         self.counts = without_retryable(self.counts, self._retry)
 
-    def go_on(self, counts: OutcomeCounts, jobs: int, steering: Steering) -> None:
+    def go_on(self, counts: OutcomeCounts, jobs: int, steering: Steering, pace: PaceState) -> None:
         """Take over what held at the end of the history before."""
-        self.counts, self.jobs, self.steering = counts, jobs, steering
+        self.counts, self.jobs, self.steering, self.pace = counts, jobs, steering, pace
 
     async def steer(self, **changes: Any) -> None:
         """Change what holds, and tell every open segment that does not know it yet."""
         self.steering = self.steering.model_copy(update=changes)
         await self._tell()
 
-    async def draining(self, name: str, in_flight: int) -> None:
-        """Let the next segment have the slots that this one needs no more."""
-        segment = self._open.get(name)
+    async def draining(self, draining: Draining) -> None:
+        """Let the next segment have the slots that this one needs no more, and the pace."""
+        if draining.pace is not None:
+            self.pace = draining.pace
+        segment = self._open.get(draining.segment)
         if segment is not None:
-            segment.draining = in_flight
+            segment.draining = draining.in_flight
             await self._tell()
+        await self._pass_on(draining.notes)
+
+    def changes(self) -> list[BreakerChange]:
+        """Give the changes of the breaker that no segment has told of."""
+        told, self._changes = self._changes, []
+        return told
 
     def _may_open(self) -> bool:
         beginning = any(segment.draining is None for segment in self._open.values())
@@ -107,13 +123,21 @@ class Segments:
             count=min(SEGMENT_BATCHES, record.batches - first),
             followed=first + SEGMENT_BATCHES < record.batches,
             steering=steering,
+            breaker=self._breaker,
+            pace=self.pace,
+            at_close=self._at_close,
         )
+        self._starting = True
         handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
         self._open[name] = OpenSegment(handle, steering)
+        self._starting = False
         await self._tell()  # what was said while the segment started
+        unheard, self._unheard = self._unheard, ()
+        await self._pass_on(unheard)
         return self._follow(name, handle)
 
     async def _follow(self, name: str, handle: SegmentHandle) -> None:
+        notes: tuple[Note, ...] = ()
         try:
             report = await handle
         except ChildWorkflowError as error:
@@ -123,9 +147,12 @@ class Segments:
         else:
             self.counts = self.counts.plus(report.counts)
             self.jobs += report.jobs
+            self.pace = report.pace or self.pace
+            notes = report.notes
         finally:
             del self._open[name]
         await self._tell()
+        await self._pass_on(notes)
 
     async def _tell(self) -> None:
         for segment in list(self._open.values()):
@@ -140,3 +167,22 @@ class Segments:
             except FailureError:
                 # It ended before it could hear us: its report is on the way.
                 workflow.logger.info("a segment had ended before it was steered")
+
+    async def _pass_on(self, notes: tuple[Note, ...]) -> None:
+        """Tell the segment that has the pace what another one learned; nobody has it between two of them."""
+        if not notes:
+            return
+        if self._starting:
+            self._unheard += notes
+            return
+        for segment in list(self._open.values()):
+            if segment.draining is None:
+                try:
+                    await segment.handle.signal(RunBatches.hear, Heard(notes=notes))
+                    return
+                except FailureError:
+                    workflow.logger.info("a segment had ended before it heard of the one before")
+        pace = Pace(self._breaker, self.steering.rate, self.pace)
+        pace.hear(notes, self.steering.slots, workflow.now())
+        self.pace = pace.state
+        self._changes += pace.changes()

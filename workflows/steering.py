@@ -5,3 +5,9 @@ SEGMENT_DRAINS = "segment_drains"
 
 STEER = "steer"
 """Run to segment: the steering that holds from now on."""
+
+HEAR = "hear"
+"""Run to segment: what the segment before it learned after it had handed the pace over (`Heard`)."""
+
+BREAKER = "breaker"
+"""Segment to run: the breaker stands otherwise now (`BreakerChange`)."""

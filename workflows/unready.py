@@ -13,11 +13,7 @@ def unready(policy: Policy) -> tuple[str, ...]:
 
 
 def _keys(policy: Policy) -> Iterator[str]:
-    run = policy.run
     for key, used in (
-        ("run.windows", run.windows),
-        ("run.rate", run.rate),
-        ("breaker", policy.breaker),
         ("notify", policy.notify),
         ("slo", policy.slo),
     ):

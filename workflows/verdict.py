@@ -24,7 +24,9 @@ def verdict(
     return RunState.SUCCEEDED, None
 
 
-def shown_state(phase: Phase, state: RunState, steering: Steering, next_try: datetime | None) -> RunState:
+def shown_state(
+    phase: Phase, state: RunState, steering: Steering, next_try: datetime | None, held: str | None = None
+) -> RunState:
     """Give the state that people see; until the end it follows from how the run is steered."""
     if phase is Phase.OVER or state in (RunState.REFUSED, RunState.EXPIRED):
         return state
@@ -32,7 +34,7 @@ def shown_state(phase: Phase, state: RunState, steering: Steering, next_try: dat
         return RunState.CANCELLING
     if steering.paused_by is not None:
         return RunState.PAUSED
-    return RunState.WAITING if next_try or phase is Phase.APPROVAL else RunState.RUNNING
+    return RunState.WAITING if next_try or held or phase is Phase.APPROVAL else RunState.RUNNING
 
 
 def waits_for(
@@ -42,14 +44,18 @@ def waits_for(
     approval: ApprovalWanted | None = None,
     pausers: tuple[Pauser, ...] = (),
     stage: str | None = None,
+    held: str | None = None,
 ) -> str | None:
-    """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work."""
+    """Say what an open run waits for, as the end of the sentence "it waits for"; None when it is at work.
+
+    `held` is what its windows and its breaker wait for.
+    """
     if phase is Phase.OVER:
         return None
     if phase is Phase.REPORT:
         return "the account of every file"
     if steering.stop is not None:
-        return "the Hub to end the jobs in flight"
+        return "the jobs in flight to end" if steering.stop.keep_jobs else "the Hub to end the jobs in flight"
     if steering.paused_by is not None:
         return " and ".join(map(_release, pausers))
     if approval is not None:
@@ -58,7 +64,7 @@ def waits_for(
         return stage
     if next_try is not None:
         return f"the next try of failed files at {next_try:%Y-%m-%d %H:%M:%S} UTC"
-    return None
+    return held
 
 
 def _release(pauser: Pauser) -> str:
@@ -66,4 +72,6 @@ def _release(pauser: Pauser) -> str:
     why = f" ({pauser.reason})" if pauser.reason else ""
     if pauser.freeze is not None:
         return f"the end of freeze {pauser.freeze} by {pauser.actor}{why}"
+    if pauser.until is not None:
+        return f"the end of {pauser.actor}'s pause at {pauser.until:%Y-%m-%d %H:%M:%S} UTC{why}"
     return f"somebody to resume it: {pauser.actor} paused it{why}"

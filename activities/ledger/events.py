@@ -23,10 +23,18 @@ class Event(StrEnum):
     JOB_SUBMITTED = "job.submitted"
     JOB_ADOPTED = "job.adopted"
     JOB_CANCELLED = "job.cancelled"
+    JOB_PAUSED = "job.paused"
+    JOB_RESUMED = "job.resumed"
     JOB_CANCEL_REFUSED = "job.cancel_refused"
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
+    RUN_LIMITS_SET = "run.limits_set"
+    WINDOW_OPENED = "window.opened"
+    WINDOW_CLOSED = "window.closed"
+    BREAKER_CHANGED = "breaker.changed"
+    HUB_UNWELL = "run.hub_unwell"
+    HUB_WELL = "run.hub_well"
     RUN_STOPPED = "run.stopped"
     RUN_ENDED = "run.ended"
     START_WISHED = "start.wished"
@@ -34,6 +42,7 @@ class Event(StrEnum):
     START_QUEUED = "start.queued"
     START_SKIPPED = "start.skipped"
     START_MISSED = "start.missed"
+    LIMIT_SET = "limit.set"
     HOLD_SET = "hold.set"
     HOLD_LIFTED = "hold.lifted"
     POLICY_APPLIED = "policy.applied"
@@ -57,6 +66,19 @@ _CLAIM = {
     "batch_digest": "SHA-256 over the batch's paths",
     "files": "paths in it",
     "bytes": "their size",
+}
+
+_HELD = {
+    "site": "site of the Hub",
+    "job": "the Hub's id of the job",
+    "reason": "why",
+    "refusal": "what the Hub said when it did not, null when it did",
+}
+
+_WINDOW = {
+    "until": "when it closes or opens again",
+    "kept": "whether the run keeps to its windows; an urgent one, or a person's word, does not",
+    "then": "what is done with the jobs in flight when it closes",
 }
 
 _START = {
@@ -156,6 +178,8 @@ BODY: dict[Event, dict[str, str]] = {
         "reason": "why it was to be cancelled",
         "refusal": "what the Hub said",
     },
+    Event.JOB_PAUSED: _HELD,
+    Event.JOB_RESUMED: _HELD,
     Event.JOB_ENDED: {
         "site": "site of the Hub",
         "job": "the Hub's id of the job",
@@ -168,12 +192,35 @@ BODY: dict[Event, dict[str, str]] = {
     Event.RUN_PAUSED: {
         "reason": "why, in the actor's words",
         "freeze": "number of the freeze that pauses it, null when a person does",
+        "until": "when it goes on by itself, null when somebody must say so",
     },
     Event.RUN_RESUMED: {
         "reason": "why, in the actor's words",
         "lifted": "whose pauses this lifts",
         "still": "who pauses it still, null when it goes on",
     },
+    Event.RUN_LIMITS_SET: {
+        "before": "concurrency, rate, and whether the windows hold (null: it has none), as they were",
+        "after": "the same, as they are now",
+        "reason": "why, in the actor's words",
+    },
+    Event.WINDOW_OPENED: _WINDOW,
+    Event.WINDOW_CLOSED: _WINDOW,
+    Event.BREAKER_CHANGED: {
+        "stand": "closed, open, probing (one batch is tried) or ramping (more and more at a time)",
+        "at": "when",
+        "since": "when it was opened",
+        "why": "why, with the share or the number that decided",
+        "files": "files that were looked at",
+        "failed": "how many of them failed",
+        "jobs": "jobs in a row that failed altogether",
+        "probe_at": "when one batch is tried by itself, null for when somebody resumes the run",
+    },
+    Event.HUB_UNWELL: {
+        "site": "site of the Hub",
+        "why": "what the run needs of it and does not find, so that it begins nothing more",
+    },
+    Event.HUB_WELL: {"site": "site of the Hub", "why": "nothing: all that the run needs is there again"},
     Event.RUN_STOPPED: {
         "why": "what stopped the run: a person, the deadline or an error",
         "reason": "why, in the actor's words",
@@ -198,6 +245,11 @@ BODY: dict[Event, dict[str, str]] = {
     Event.START_QUEUED: {**_START, "why": "what it waits for"},
     Event.START_SKIPPED: {**_START, "why": "why it does not run"},
     Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
+    Event.LIMIT_SET: {
+        "site": "the site",
+        "jobs": "how many jobs all runs together may have in flight there, null for no limit",
+        "reason": "why, in the actor's words",
+    },
     Event.HOLD_SET: {
         "kind": "pause of one policy, or freeze",
         "policy": "the policy that is held, null for any",

@@ -21,6 +21,7 @@ from orchestrator.cli.events import app as events
 from orchestrator.cli.explain import explain
 from orchestrator.cli.holds import banner, freeze, pause, resume, thaw
 from orchestrator.cli.import_ import app as import_
+from orchestrator.cli.limits import app as limits
 from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.pools import pools
@@ -31,6 +32,7 @@ from orchestrator.cli.schema import schema
 from orchestrator.cli.services import localhub, serve, up, worker
 from orchestrator.cli.starts import starts
 from orchestrator.cli.status import history, status
+from orchestrator.cli.steer import steering
 
 app = typer.Typer(
     name="orchestrator",
@@ -139,6 +141,8 @@ app.command(rich_help_panel=APPLIED)(backfill)
 app.add_typer(events, rich_help_panel=APPLIED)
 app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
+app.add_typer(limits, rich_help_panel=RUNS)
+runs.registered_commands += steering.registered_commands
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)
 app.command(rich_help_panel=RUNS)(reject)

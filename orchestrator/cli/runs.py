@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, catalog_names, known_word
+from orchestrator.cli.arguments import JsonOption, RunArgument, catalog_names, known_word
 from orchestrator.cli.endings import Refusal, plain
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
     from workflows.progress import RunProgress
-    from workflows.run import RunReport, RunStatus
+    from workflows.run import RunReport
 
 T = TypeVar("T")
 _MANY = 1000
 
-app = typer.Typer(name="runs", help="Runs: list, show, watch, pause, resume, cancel, files.", no_args_is_help=True)
+app = typer.Typer(name="runs", help="Runs: list, show, watch, files, pause, resume, cancel, set.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -96,38 +96,7 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
-        finish(stack, asyncio.run(_connected(stack, look)), as_json=as_json)
-
-
-@app.command()
-def pause(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """Begin nothing more in a run until it is resumed; jobs in flight end."""
-    _steer("pause", run, reason, as_json=as_json)
-
-
-@app.command()
-def resume(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """Let a run go on that somebody has paused; what a freeze pauses goes on when it is thawed."""
-    _steer("resume", run, reason, as_json=as_json)
-
-
-@app.command()
-def cancel(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """End a run: nothing more begins, its Hub jobs are cancelled, every file is accounted for."""
-    _steer("cancel", run, reason, as_json=as_json)
-
-
-@app.command("skip-stage")
-def skip_stage(
-    run: RunArgument = "latest",
-    number: Annotated[
-        int | None, typer.Option("--stage", metavar="N", help="Its number, from 1; default: the one that waits now.")
-    ] = None,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Leave a stage of a campaign out: end a wait or the wait for an approval, or drop a later stage."""
-    _steer("skip_stage", run, reason, as_json=as_json, number=number)
+        finish(stack, asyncio.run(connected(stack, look)), as_json=as_json)
 
 
 @app.command()
@@ -183,62 +152,16 @@ def _print_file(row: dict[str, Any], width: int) -> None:
     show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
 
 
-def _steer(verb: str, run: str, reason: str, *, as_json: bool, **more: Any) -> None:
-    from orchestrator import runs
-    from orchestrator.settings import load_settings
-    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
-
-    async def steer(client: "Client", stack: "Stack") -> "RunStatus":
-        name = await named(client, run, stack.settings)
-        act: Callable[..., Awaitable[RunStatus]] = getattr(runs, verb)
-        async with asyncio.timeout(30):
-            if verb == "resume":
-                status = await _resume(client, stack, name, reason)
-            else:
-                status = await act(client, name, actor=show.actor(), reason=reason, **more)
-        if verb == "cancel" and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
-            async for progress in runs.watch_run(client, name):
-                status = progress.status
-        return status
-
-    with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
-        try:
-            status = asyncio.run(_connected(stack, steer))
-        except TimeoutError:
-            raise Refusal("no worker answered in 30 s; `orchestrator doctor` shows whether one runs") from None
-    if as_json:
-        show.document({"run_id": status.run, "state": str(status.state), "paused_by": status.paused_by})
-    else:
-        show.say(f"{status.run}: {status.state}{_waiting(status)}")
-        for number in sorted({one.freeze for one in status.pausers if one.freeze is not None}):
-            show.note(f"`orchestrator thaw {number}` ends the freeze.")
-
-
-async def _resume(client: "Client", stack: "Stack", run: str, reason: str) -> "RunStatus":
-    from activities.holds import Holds
-    from activities.ledger.log import AuditLog
-    from orchestrator.holding import resume_run
-
-    log = AuditLog(stack.settings.audit.get_secret_value())
-    try:
-        return await resume_run(client, Holds(log), run, actor=show.actor(), reason=reason)
-    finally:
-        log.close()
-
-
-def _waiting(status: "RunStatus") -> str:
-    return f", waits for {status.waits_for}" if status.waits_for else ""
-
-
 def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
     from orchestrator.settings import load_settings
     from orchestrator.stack import TEMPORAL, Stack
 
     with Stack(load_settings(), TEMPORAL, tell=show.note) as stack:
-        return asyncio.run(_connected(stack, ask))
+        return asyncio.run(connected(stack, ask))
 
 
-async def _connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
+async def connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
+    """Ask with a connection to the stack's Temporal."""
     from orchestrator.temporal import connect
 
     return await ask(await connect(stack.settings), stack)

@@ -1,6 +1,8 @@
 """Records the histories that `test_replay.py` replays: `pytest tests/temporal/record_histories.py`."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -8,15 +10,17 @@ from temporalio.client import Client
 from activities.router_line import tell_router
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, start_run
+from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, set_limits, start_run
 from orchestrator.settings import Settings
 from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub
+from tests.odd_zones import odd_zones
 from tests.temporal.policies import a_campaign, a_policy
 from tests.temporal.test_replay import HISTORIES, STORIES
 from workflows.events import CloudEvent
 from workflows.ids import desk_id, keeper_id, router_id
 from workflows.keep_schedules import KeepSchedules
+from workflows.run import NewLimits
 from workflows.run_desk import RunDesk
 
 SCHEDULED = """
@@ -94,6 +98,40 @@ async def test_a_story_is_recorded(story: str, client: Client, settings: Setting
     await _write(client, run, f"run-policy-{story}")
     for segment in sorted(segments)[:1]:
         await _write(client, segment, f"run-batches-{story}")
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("story", ["paced", "handed-over"])
+async def test_a_paced_run_is_recorded(
+    story: str, client: Client, settings: Settings, hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rate, a window that cuts jobs, a breaker that opens and closes, new limits, a pause until a moment."""
+    if story == "handed-over":  # From segment to segment: of these alone, since the run replays with its own size.
+        monkeypatch.setattr("workflows.segments.SEGMENT_BATCHES", 4)
+    hub.fill(32)
+    sick = {"name": "sick", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*/f0000?.mov"}}
+    hub.faults(sick, {"name": "slow", "action": {"kind": "slow", "seconds": 0.5}})
+    ladder = "{failed_files: {attempts: 2, wait: [1s]}}\nbreaker: {stop_at: {consecutive_jobs: 2}, probe: 1s}"
+    policy = a_policy(files=4, concurrency=2, run=", rate: {jobs_per_minute: 600}", retry=ladder)
+    now = datetime.now(UTC).replace(microsecond=0)
+    with odd_zones(tmp_path / "zones") as zones:
+        windows = (zones.until(now + timedelta(seconds=9)), zones.since(now + timedelta(seconds=12)))
+        words = policy.run.model_copy(update={"windows": windows, "outside_windows": "cancel_jobs"})
+        policy = policy.model_copy(update={"run": words})
+        run = await start_run(client, settings, policy, actor="ann", reason="a recording")
+        segments: set[str] = set()
+        async with asyncio.timeout(90):
+            while not (progress := await run_progress(client, run)).state.final:
+                segments.update(progress.status.open_segments)
+                if progress.counts.done and progress.status.concurrency == 2:
+                    await set_limits(client, run, NewLimits(actor="bob", reason="faster", concurrency=3))
+                    await pause(client, run, actor="bob", until=datetime.now(UTC) + timedelta(seconds=1))
+                await asyncio.sleep(0.05)
+            assert (await run_report(client, run)).outcomes.done == 32
+    if story == "paced":
+        await _write(client, run, "run-policy-paced")
+    for number, segment in enumerate(sorted(segments)[:2]):
+        await _write(client, segment, f"run-batches-{story}-{number}")
 
 
 @pytest.mark.usefixtures("worker")

@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 
-from orchestrator.runs import list_runs, pause, resume, run_progress, run_report, start_run
+from activities.audit import AuditLog
+from orchestrator.runs import list_runs, pause, resume, run_progress, run_report, run_status, set_limits, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service
@@ -19,7 +21,7 @@ from tests.temporal.policies import a_campaign, a_policy
 from tests.temporal.watching import in_state, put, records
 from workflows.plan import OutcomeCounts
 from workflows.pools import PoolState
-from workflows.run import RunState
+from workflows.run import NewLimits, RunState
 
 
 @pytest.fixture
@@ -83,6 +85,35 @@ async def test_a_campaign_keeps_its_place_within_a_stage_when_its_history_begins
     paths = [path for found in hub.paths_by_job().values() for path in found]
     assert Counter(Counter(paths).values()) == {2: 54, 1: 6}
     assert len([one async for one in client.list_workflows(f"WorkflowId = '{run}'")]) > 2
+
+
+@pytest.mark.usefixtures("worker")
+async def test_its_rate_its_breaker_and_new_limits_go_on_with_it(
+    client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.segments.SEGMENT_BATCHES", 3)
+    hub.fill(80)
+    sick = {"name": "sick", "action": {"kind": "path_fail", "times": 1}, "match": {"file": "*/f000[34]?.mov"}}
+    hub.faults(sick)
+    ladder = "{failed_files: {attempts: 2, wait: [1s]}}\nbreaker: {stop_at: {percent: 60%, after_files: 8}, probe: 1s}"
+    policy = a_policy(files=2, concurrency=2, run=", rate: {jobs_per_minute: 300}", retry=ladder)
+    run = await start_run(client, settings, policy, actor="ann", reason="a test")
+    while not (await run_progress(client, run)).counts.done:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    await set_limits(client, run, NewLimits(actor="bob", concurrency=3))
+    async with asyncio.timeout(120):
+        report = await run_report(client, run)
+
+    assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 80)
+    histories = [one async for one in client.list_workflows(f"WorkflowId = '{run}'")]
+    assert len(histories) > 2
+    assert (await run_status(client, run)).concurrency == 3
+    log = AuditLog(settings.audit.get_secret_value())
+    stands = [record.body["stand"] for record in log.records(run=run) if record.event == "breaker.changed"]
+    assert (stands[:2], stands[-1]) == (["open", "probing"], "closed")
+    sent = sorted(datetime.fromisoformat(job["created"]) for job in hub.jobs())
+    for first in range(len(sent) - 10):  # 300 a minute are ten in two seconds; submits are a little uneven.
+        assert sent[first + 10] - sent[first] > timedelta(seconds=1.2)
 
 
 @pytest.mark.usefixtures("worker")

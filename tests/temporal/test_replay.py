@@ -31,6 +31,12 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 def test_every_story_of_every_workflow_is_recorded() -> None:
     recorded = {path.stem for path in HISTORIES.glob("*.json")}
     assert recorded >= {f"run-policy-{story}" for story in STORIES}
+    assert recorded >= {
+        "run-policy-paced",
+        "run-batches-paced-0",
+        "run-batches-handed-over-0",
+        "run-batches-handed-over-1",
+    }
     assert recorded >= {"run-desk", "fire", "keep-schedules", "route-events"}
     assert recorded >= {f"watch-pool-{story}" for story in ("drained", "blocked", "cancelled", "copying")}
     assert recorded >= {f"run-batches-{story}" for story in STORIES if story not in WITHOUT_WORK}

@@ -6,7 +6,7 @@ from pathlib import Path
 from activities.ledger.events import BODY, Event
 
 ROOT = Path(__file__).parents[2]
-TOLD = re.compile(r'"((?:run|plan|approval|round|stage|files|job)\.[a-z_]+)"')
+TOLD = re.compile(r'"((?:run|plan|approval|round|stage|files|job|window|breaker)\.[a-z_]+)"')
 BY_NAME = re.compile(r"\bEvent\.([A-Z_]+)\b")
 
 

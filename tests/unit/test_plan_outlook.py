@@ -120,10 +120,10 @@ def test_a_deletion_asks_a_person_unless_the_policy_agrees_by_itself() -> None:
 
 def test_words_that_are_not_run_yet_are_named() -> None:
     policy = made_policy(
-        run={"workflow": "migrate", "rate": {"files_per_minute": 5}},
+        slo={"last_success": {"warn": "24h"}},
     )
     found = standing(policy, plan_of(5), None, NOW)
-    assert found.unready == ("run.rate",)
+    assert found.unready == ("slo",)
 
 
 @pytest.mark.parametrize(("workflow", "frees"), [("migrate", True), ("delete", True), ("premigrate", False)])

@@ -157,9 +157,6 @@ def test_a_source_by_path_is_browsed_unless_it_says_otherwise() -> None:
 
 
 UNREADY = {
-    "run.windows": {"run": {"workflow": "migrate", "windows": [{"from": "19:00", "to": "07:00"}]}},
-    "run.rate": {"run": {"workflow": "migrate", "rate": {"jobs_per_minute": 3}}},
-    "breaker": {"breaker": {"stop_at": {"consecutive_jobs": 5}}},
     "notify": {"notify": [{"on": ["failed"], "to": "ops"}]},
     "slo": {"slo": {"last_success": {"warn": "24h"}}},
 }

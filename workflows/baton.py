@@ -1,0 +1,80 @@
+"""The pace of a run in the hands of a segment: ours until we drain, then the run only hears what we still learn."""
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.pace import Note, Pace, PaceState
+    from workflows.run import Draining, Segment, Steering
+    from workflows.steering import BREAKER, SEGMENT_DRAINS
+
+
+class Baton:
+    """Holds the pace and hands it over with the first word of draining; `notes` are what came after that."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.pace = Pace(segment.breaker, segment.steering.rate, segment.pace)
+        self._followed = segment.followed
+        self._slots = segment.steering.slots
+        self._notes: list[Note] | None = None
+
+    @property
+    def state(self) -> PaceState | None:
+        """The pace at the end, when nobody has taken it."""
+        return self.pace.state if self._notes is None else None
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What nobody has been told of yet."""
+        return tuple(self._notes or ())
+
+    def steer(self, steering: Steering) -> None:
+        """Take over what the run says."""
+        self._slots = steering.slots
+        self.pace.steer(steering.rate, steering.resumes, workflow.now())
+
+    def hear(self, notes: tuple[Note, ...]) -> None:
+        """Take what the segment before this one still learned."""
+        self.pace.hear(notes, self._slots, workflow.now())
+
+    def sent(self, files: int, size: int, *, again: bool) -> None:
+        """Charge what a batch sent; one that is sent again was counted as begun before."""
+        if self._notes is not None or again:
+            self.note(Note(files=files, bytes=size))
+        else:
+            self.pace.sent(files, size, workflow.now())
+
+    def note(self, note: Note) -> None:
+        """Take what we learn ourselves."""
+        if not self.pace.counts:
+            return
+        if self._notes is None:
+            self.hear((note,))
+        else:
+            self._notes.append(note)
+
+    async def tell_draining(self, in_flight: int) -> None:
+        """Say that nothing is left to begin, hand the pace over, and pass on what was learned since."""
+        parent = workflow.info().parent
+        if parent is None or not self._followed:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+        pace, notes = self.state, self.notes
+        self._notes = []
+        draining = Draining(segment=workflow.info().workflow_id, in_flight=in_flight, pace=pace, notes=notes)
+        try:
+            await handle.signal(SEGMENT_DRAINS, draining)
+        except FailureError:
+            workflow.logger.warning("the run did not hear that its segment drains")
+
+    async def tell_breaker(self) -> None:
+        """Tell the run how the breaker stands now, if that is news."""
+        parent = workflow.info().parent
+        for change in self.pace.changes():
+            if parent is None:
+                continue
+            handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+            try:
+                await handle.signal(BREAKER, change)
+            except FailureError:
+                workflow.logger.warning("the run did not hear that its breaker changed")

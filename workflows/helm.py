@@ -1,0 +1,250 @@
+"""The helm of a run: what its windows, its breaker and people say while it is open, passed on to its segments."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Protocol
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hub_health import HealthRequest, HubHealth, HubState
+    from activities.open_times import OpenTimesRequest, WindowTimes
+    from activities.preflight import PreflightRequest
+    from workflows.breaking import BreakerChange, Stand
+    from workflows.opening import Opening, OpenTimes
+    from workflows.options import RECORD, WATCH
+    from workflows.pausing import Pausers
+    from workflows.policy import Policy
+    from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunState, Stop
+    from workflows.running import Rate
+    from workflows.segments import Segments
+
+SEVERAL_PAUSERS = "several pausers"
+"""The patch with which a run that is paused hears of a further pause; before, only the first one counted."""
+RENEWED_BEFORE = timedelta(days=14)
+"""The times of the windows are asked for again so long before they run out: a worker may be away for a while."""
+LEAST_WAIT = timedelta(milliseconds=1)
+
+
+class Record(Protocol):
+    """Writes one event of the run into the audit."""
+
+    def __call__(self, event: str, *, actor: str = "engine", **body: object) -> Awaitable[None]:
+        """Write it."""
+
+
+class Helm:
+    """Keeps what holds beside the plan: pauses, limits, windows, breaker; each change is told, shown and recorded."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        segments: Segments,
+        *,
+        urgent: bool,
+        announce: Callable[[], None],
+        record: Record,
+        stop: Callable[[Stop], Awaitable[None]],
+    ) -> None:
+        self.pausers = Pausers()
+        self.breaker: BreakerChange | None = None
+        self.window = not urgent
+        self._policy = policy
+        self._segments = segments
+        self._announce = announce
+        self._record = record
+        self._stop = stop
+        self._times: OpenTimes | None = None
+        self._opening = Opening()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._acting = 0
+
+    def go_on(self, pausers: tuple[Pauser, ...], breaker: BreakerChange | None, *, window: bool) -> None:
+        """Take over what held at the end of the history before."""
+        self.pausers, self.breaker, self.window = Pausers(pausers), breaker, window
+        self._opening = self._segments.steering.opening
+        for pauser in pausers:
+            self._end_in_time(pauser)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether nothing that happened by itself is still to be passed on or recorded."""
+        return not self._acting
+
+    @property
+    def holds_back(self) -> str | None:
+        """Why nothing is begun, as the end of the sentence "it waits for"; None when windows and breaker allow it."""
+        breaker, steering = self.breaker, self._segments.steering
+        if breaker is not None and breaker.stand is Stand.OPEN:
+            then = "somebody to resume it"
+            if breaker.probe_at is not None:
+                then = f"one batch to be tried at {breaker.probe_at:%Y-%m-%d %H:%M:%S} UTC"
+            return f"{then}: the breaker is open since {breaker.since:%Y-%m-%d %H:%M:%S} UTC, {breaker.why}"
+        if steering.unwell is not None:
+            return f"the Hub to be fit for it: {steering.unwell}"
+        if steering.opening.closed_until is not None:
+            return f"its window, which opens at {steering.opening.closed_until:%Y-%m-%d %H:%M} UTC"
+        if breaker is not None and breaker.stand is Stand.PROBING:
+            return f"the batch that is tried: the breaker was opened at {breaker.since:%Y-%m-%d %H:%M:%S} UTC"
+        return None
+
+    # Pauses.
+
+    async def pause(self, pausing: Pausing) -> None:
+        """Begin nothing more until everybody who pauses the run resumes it, or the time of the pause is over."""
+        first = not self.pausers
+        if not first and not workflow.patched(SEVERAL_PAUSERS):
+            return
+        if not self.pausers.add(pausing, workflow.now()):
+            return
+        if first:
+            await self._segments.steer(paused_by=pausing.actor)
+            self._announce()
+        said = {"reason": pausing.reason, "freeze": pausing.freeze, "until": pausing.until}
+        await self._record("run.paused", actor=pausing.actor, **said)
+        self._end_in_time(self.pausers.standing[-1])
+
+    async def resume(self, resuming: Resuming) -> None:
+        """Lift the pauses that are meant, and go on when no other one is left; an open breaker tries one batch."""
+        lifted = self.pausers.lift(resuming)
+        tries = resuming.people and self.breaker is not None and self.breaker.stand is Stand.OPEN
+        if lifted or tries:
+            await self._go_on_without(lifted, resuming.actor, resuming.reason, tries=tries)
+
+    async def _go_on_without(self, lifted: tuple[Pauser, ...], actor: str, reason: str, *, tries: bool = False) -> None:
+        if tries:
+            await self._segments.steer(resumes=self._segments.steering.resumes + 1)
+        if lifted and not self.pausers:
+            await self._segments.steer(paused_by=None)
+            self._announce()
+        said = {"reason": reason, "lifted": [one.name for one in lifted], "still": self.pausers.names}
+        await self._record("run.resumed", actor=actor, **said)
+
+    def _end_in_time(self, pauser: Pauser) -> None:
+        if pauser.until is not None:
+            self._keep(self._end_pause(pauser, pauser.until - workflow.now()))
+
+    async def _end_pause(self, pauser: Pauser, wait: timedelta) -> None:
+        await asyncio.sleep(max(wait, LEAST_WAIT).total_seconds())
+        if self.pausers.drop(pauser):
+            over = f"the pause was until {pauser.until:%Y-%m-%d %H:%M:%S} UTC"
+            await self._whole(self._go_on_without((pauser,), "engine", over))
+
+    # Limits.
+
+    def refuse(self, limits: NewLimits) -> None:
+        """Raise for limits that say nothing, or nothing that could be done."""
+        why = None
+        if limits.window is not None and not self._policy.run.windows:
+            why = "its policy has no windows"
+        elif limits.concurrency is None and limits.rate is None and not limits.rate_off and limits.window is None:
+            why = "no limit was named"
+        if why:
+            raise ApplicationError(why, type="NotPossible", non_retryable=True)
+
+    async def set_limits(self, limits: NewLimits) -> None:
+        """Take over what a person changed; in effect for the next batch that begins."""
+        before = self._limits()
+        if limits.window is not None:
+            self.window = limits.window
+        steering = self._segments.steering
+        await self._segments.steer(
+            slots=limits.concurrency or steering.slots,
+            rate=_changed(steering.rate, limits),
+            opening=self._opening if self.window else Opening(),
+        )
+        self._announce()
+        said = {"before": before, "after": self._limits(), "reason": limits.reason}
+        await self._record("run.limits_set", actor=limits.actor, **said)
+
+    def _limits(self) -> dict[str, object]:
+        steering = self._segments.steering
+        rate = steering.rate.model_dump(mode="json", exclude_none=True) if steering.rate else None
+        window = self.window if self._policy.run.windows else None
+        return {"concurrency": steering.slots, "rate": rate, "window": window}
+
+    # Windows.
+
+    async def keep_windows(self) -> None:
+        """Know whether a window is open before anything is begun, and follow it from then on."""
+        if self._policy.run.windows:
+            await self._look_at_windows()
+            self._keep(self._follow_windows())
+
+    async def _follow_windows(self) -> None:
+        while True:
+            assert self._times is not None
+            moments = [self._times.known_until - RENEWED_BEFORE]
+            if self._opening.changes_at is not None:
+                moments.append(self._opening.changes_at)
+            await asyncio.sleep(max(min(moments) - workflow.now(), LEAST_WAIT).total_seconds())
+            await self._look_at_windows()
+
+    async def _look_at_windows(self) -> None:
+        now = workflow.now()
+        if self._times is None or now >= self._times.known_until - RENEWED_BEFORE:
+            request = OpenTimesRequest(windows=self._policy.run.windows, after=now)
+            self._times = await workflow.execute_activity_method(WindowTimes.open_times, request, **RECORD)
+        before, self._opening = self._opening, self._times.at(workflow.now())
+        await self._whole(self._tell_opening(before))
+
+    async def _tell_opening(self, before: Opening) -> None:
+        if self.window and self._opening != self._segments.steering.opening:
+            await self._segments.steer(opening=self._opening)
+            self._announce()
+        if (before.closed_until is None) != (self._opening.closed_until is None) or before == Opening():
+            event = "window.opened" if self._opening.closed_until is None else "window.closed"
+            body: dict[str, object] = {
+                "until": self._opening.changes_at,
+                "kept": self.window,
+                "then": self._policy.run.outside_windows,
+            }
+            await self._record(event, actor="engine", **body)
+
+    # The breaker.
+
+    def keep_to_health(self, needs: tuple[PreflightRequest, ...]) -> None:
+        """Follow, where the policy has a breaker, whether site, hub workflow and queue are there and well."""
+        if self._policy.breaker is not None:
+            self._keep(self._follow_health(needs))
+
+    async def _follow_health(self, needs: tuple[PreflightRequest, ...]) -> None:
+        while True:
+            request = HealthRequest(needs=needs, was_well=self._segments.steering.unwell is None)
+            state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
+            await self._whole(self._tell_health(needs[0].site, state))
+
+    async def _tell_health(self, site: str, state: HubState) -> None:
+        await self._segments.steer(unwell=None if state.well else state.why)
+        self._announce()
+        await self._record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
+
+    async def breaker_changed(self, change: BreakerChange) -> None:
+        """Show and record how the breaker stands now; it ends the run where the policy says so."""
+        self.breaker = None if change.stand is Stand.CLOSED else change
+        self._announce()
+        await self._record("breaker.changed", **change.model_dump(mode="json"))
+        breaker = self._policy.breaker
+        if change.stand is Stand.OPEN and breaker is not None and breaker.then == "stop":
+            await self._stop(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
+
+    async def _whole(self, story: Awaitable[None]) -> None:
+        """Do what a fresh history must not begin in the middle of."""
+        self._acting += 1
+        try:
+            await story
+        finally:
+            self._acting -= 1
+
+    def _keep(self, story: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(story)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _changed(rate: Rate | None, limits: NewLimits) -> Rate | None:
+    kept = {} if rate is None or limits.rate_off else rate.model_dump(exclude_none=True)
+    kept |= limits.rate.model_dump(exclude_none=True) if limits.rate else {}
+    return Rate.model_validate(kept) if kept else None
