@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from temporalio import activity
@@ -51,7 +52,7 @@ def open_spans(windows: Sequence[Window], after: datetime, until: datetime) -> l
         marks.update(mark for mark in _marks(window, after, until) if after < mark < until)
     ordered = sorted(marks)
     found: list[Span] = []
-    for start, end in zip(ordered, ordered[1:], strict=False):
+    for start, end in pairwise(ordered):
         if not any(is_open(window, start) for window in windows):
             continue
         if found and found[-1].end == start:

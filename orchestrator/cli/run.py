@@ -130,7 +130,8 @@ async def _watch(client: "Client", name: str) -> "RunReport":
     from temporalio.service import RPCError, RPCStatusCode
 
     from orchestrator.cli.progress import live, to_decide
-    from orchestrator.runs import run_report, watch_run
+    from orchestrator.reporting.progress import watch_run
+    from orchestrator.runs import run_report
 
     silent_since: float | None = None
     asked = ""

@@ -172,6 +172,7 @@ def _print_file(row: dict[str, Any], width: int) -> None:
 
 def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     from orchestrator import runs
+    from orchestrator.reporting.progress import watch_run
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
@@ -184,7 +185,7 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
             else:
                 status = await act(client, name, actor=show.actor(), reason=reason)
         if verb == "cancel" and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
-            async for progress in runs.watch_run(client, name):
+            async for progress in watch_run(client, name):
                 status = progress.status
         return status
 
@@ -257,7 +258,8 @@ async def named(client: "Client", run: str, settings: "Settings") -> str:
 
 async def _look(client: "Client", stack: "Stack", run: str) -> Any:
     """The report of an ended run, the progress of an open one, or neither when nobody works on it."""
-    from orchestrator.runs import run_progress, run_report
+    from orchestrator.reporting.progress import run_progress
+    from orchestrator.runs import run_report
     from orchestrator.stack import TEMPORAL
 
     name = await named(client, run, stack.settings)

@@ -1,13 +1,12 @@
 """A clock that stands still while nothing may be sent: open spans of time, and the open seconds between two moments."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from workflows.moments import DAYS
+from activities.open_times import open_spans
 from workflows.running import Window
 
 Span = tuple[float, float]
@@ -83,39 +82,8 @@ class Clock:
 _FAR = 1e12
 
 
-def open_spans(windows: Sequence[Window], start: datetime, until: datetime) -> tuple[Span, ...]:
-    """Give the spans in which batches may be sent from `start` to `until`; without any window that is always.
-
-    Each window's times are those of its own zone's clocks: a time that a change of the clocks leaves out is shifted by
-    it, of one that comes twice the first counts.
-    """
+def clock_of(windows: Sequence[Window], start: datetime, until: datetime) -> Clock:
+    """Give the clock that runs while a window is open, from `start` to `until`; without any window it never stops."""
     if not windows:
-        return ALWAYS
-    found: list[Span] = []
-    for window in windows:
-        zone = ZoneInfo(window.timezone)
-        day = (start - timedelta(days=2)).astimezone(zone).date()
-        last = (until + timedelta(days=1)).astimezone(zone).date()
-        while day <= last:
-            if DAYS[day.weekday()] in window.days:
-                following = day + timedelta(days=1) if window.end <= window.start else day
-                found.append((_moment(day, window.start, zone), _moment(following, window.end, zone)))
-            day += timedelta(days=1)
-    return _merged(found, start.timestamp(), until.timestamp())
-
-
-def _moment(day: date, at: time, zone: ZoneInfo) -> float:
-    return datetime.combine(day, at, zone).astimezone(UTC).timestamp()
-
-
-def _merged(spans: list[Span], start: float, until: float) -> tuple[Span, ...]:
-    merged: list[Span] = []
-    for opens, closes in sorted(spans):
-        opens, closes = max(opens, start), min(closes, until)
-        if closes <= opens:
-            continue
-        if merged and opens <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], closes))
-        else:
-            merged.append((opens, closes))
-    return tuple(merged)
+        return Clock()
+    return Clock((span.start.timestamp(), span.end.timestamp()) for span in open_spans(windows, start, until))

@@ -12,7 +12,7 @@ jobs only. How often the range held and how wide it was: `python -m benchmarks.e
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -35,6 +35,7 @@ _SHARES = np.linspace(0.0005, 0.9995, 1000)
 _NORMAL = np.array([NormalDist().inv_cdf(share) for share in _SHARES])
 _LATEST = 3
 """The latest third of the jobs counts as the latest ones."""
+_LATELY = 60.0
 _ALL_ALONG = 1.3
 """The range is asked for again and again, and shall hold each time."""
 _SLACK = 1.0
@@ -93,13 +94,13 @@ class Eta:
 def estimate(past: Sequence[PastJob], rest: Rest, clock: Clock, was: Clock | None = None) -> Eta | None:
     """Give the range of the end; None where too few jobs have ended to say anything.
 
-    `clock` is open when something may be sent; `was` is the same for what is over, pauses included. All slots count
-    that were used lately, so that a limit which keeps some of them empty is not overlooked.
+    `clock` is open when something may be sent; `was` is the same for what is over, pauses included.
     """
     past = sorted(past, key=lambda job: job.ended)[-MOST:]
     if len(past) < FEWEST:
         return None
     rng = np.random.default_rng(20_260_101)
+    rest = replace(rest, slots=used_slots(past, rest, was or clock))
     spent = slot_times(past, was or clock, spacing=rest.spacing, goes_on=rest.goes_on)
     lasts = _lasting(np.array(rest.in_flight, dtype=np.float64), spent, rng)
     pools = _drawn_again(spent, lasts, rng)
@@ -108,6 +109,26 @@ def estimate(past: Sequence[PastJob], rest: Rest, clock: Clock, was: Clock | Non
     if rest.ladder is not None:
         ends = _climb(work, rest.ladder, ends)
     return _range(ends, rest, clock, len(past))
+
+
+def used_slots(past: Sequence[PastJob], rest: Rest, clock: Clock) -> int:
+    """Give how many slots do work: those that there are, or the most that were used lately where some stay empty.
+
+    Limits of the site or of other runs keep slots empty; a pause, a closed window or an end in sight do not count.
+    """
+    lately = 2 * float(np.median([job.ended - job.submitted for job in past[-100:]])) + _LATELY
+    since = rest.now - lately
+    if len(rest.in_flight) >= rest.slots or not rest.batches or clock.elapsed(since, rest.now) < 0.99 * lately:
+        return rest.slots
+    changes = [(rest.now - age, 1) for age in rest.in_flight]
+    for job in past:
+        if job.ended >= since:
+            changes += [(job.submitted, 1), (job.ended, -1)]
+    at_once, most = 0, 0
+    for at, change in sorted(changes):
+        at_once += change
+        most = max(most, at_once) if at >= since or change > 0 else most
+    return min(rest.slots, most) or rest.slots
 
 
 def slot_times(past: Sequence[PastJob], clock: Clock, *, spacing: float = 0.0, goes_on: bool = True) -> Seconds:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from orchestrator.runs import list_runs, pause, resume, run_progress, run_report, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import list_runs, pause, resume, run_report, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service

@@ -6,13 +6,13 @@ from statistics import median
 
 import pytest
 
-from orchestrator.reporting.clock import Clock, open_spans
+from orchestrator.reporting.clock import Clock, clock_of
 from orchestrator.reporting.eta import Eta, Ladder, PastJob, Rest, estimate, slot_times
 from tests.unit.campaigns import START, Campaign
 from workflows.running import Window
 
 SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
-NIGHTS = open_spans(
+NIGHTS = clock_of(
     (Window.model_validate({"days": "mon-fri", "from": "19:00", "to": "07:00", "timezone": "Europe/Berlin"}),),
     datetime.fromtimestamp(START, UTC),
     datetime.fromtimestamp(START, UTC) + timedelta(days=400),
@@ -43,7 +43,7 @@ def test_the_true_end_of_a_steady_campaign_lies_in_the_range_from_a_fifth_on(slo
 def test_it_lies_there_with_nightly_windows_over_weekends_and_a_change_of_the_clocks(slots: int, mean: float) -> None:
     for seed, noise in enumerate((0.05, 0.3, 0.6)):
         batches = int(8 * 12 * 3600 * slots / mean)  # about eight nights
-        campaign = Campaign(seed, batches, slots, mean, noise, Clock(NIGHTS))
+        campaign = Campaign(seed, batches, slots, mean, noise, NIGHTS)
         assert campaign.end > START + 8 * 86_400
         for eta, end, left in looks(campaign):
             assert eta.start <= end <= eta.end, (noise, left, end - eta.start, eta.end - end)
