@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.runs import RunSummary
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
-    from workflows.progress import RunProgress
     from workflows.run import RunReport, RunStatus
 
 T = TypeVar("T")
@@ -65,18 +65,20 @@ def show_(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     """Show where a run stands, or how it ended."""
     from orchestrator import reports
     from orchestrator.cli.run import missed, print_report
+    from orchestrator.cli.standing import print_standing
+    from orchestrator.reporting.document import standing_document
 
-    report, progress, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
+    report, standing, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
     if report is not None:
         if as_json:
             show.document(reports.document(report, reports.jobs_of(settings, report.run)))
         else:
             print_report(report, missed(settings, report))
-    elif progress is not None:
+    elif standing is not None:
         if as_json:
-            show.document(_progress(progress, reports.jobs_of(settings, progress.status.run)))
+            show.document({**standing_document(standing), "jobs": reports.jobs_of(settings, name)})
         else:
-            _print_progress(progress)
+            print_standing(standing)
     elif as_json:
         show.document({"run_id": name, "state": "waiting", "waits_for": "a worker"})
     else:
@@ -257,8 +259,8 @@ async def named(client: "Client", run: str, settings: "Settings") -> str:
 
 
 async def _look(client: "Client", stack: "Stack", run: str) -> Any:
-    """The report of an ended run, the progress of an open one, or neither when nobody works on it."""
-    from orchestrator.reporting.progress import run_progress
+    """The report of an ended run, where an open one stands, or neither when nobody works on it."""
+    from orchestrator.reporting.standing import Standings
     from orchestrator.runs import run_report
     from orchestrator.stack import TEMPORAL
 
@@ -267,8 +269,8 @@ async def _look(client: "Client", stack: "Stack", run: str) -> Any:
         return await run_report(client, name), None, name, stack.settings
     if TEMPORAL in stack.owned:
         return None, None, name, stack.settings
-    progress: RunProgress = await run_progress(client, name)
-    return None, progress, name, stack.settings
+    with closing(Standings(client, stack.settings, name)) as standings:
+        return None, await standings.look(), name, stack.settings
 
 
 async def _has_ended(client: "Client", run: str) -> bool:
@@ -292,51 +294,3 @@ def _summary(one: "RunSummary") -> dict[str, Any]:
         "started": show.stamp(one.started),
         "finished": show.stamp(one.finished),
     }
-
-
-def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, Any]:
-    from orchestrator.cli.progress import moves
-    from orchestrator.reports import outcomes
-
-    status, plan = progress.status, progress.status.plan
-    return {
-        "run_id": status.run,
-        "policy": status.policy,
-        "state": str(progress.state),
-        "phase": str(status.phase),
-        "waits_for": progress.waits_for,
-        "approval": status.approval,
-        "version": status.version,
-        "plan": plan and {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},
-        "outcomes": outcomes(progress.counts),
-        "jobs": jobs,
-        "in_flight": [
-            {"job": one.job, "batch": one.batch, "round": one.round, "state": one.word, "progress": one.progress}
-            for one in progress.in_flight
-        ],
-        "files_per_second": progress.files_per_second if moves(progress) else None,
-        "bytes_per_second": progress.bytes_per_second if moves(progress) else None,
-        "eta": show.stamp(progress.eta) if moves(progress) else None,
-        "started": show.stamp(status.started),
-        "finished": show.stamp(status.finished),
-    }
-
-
-def _print_progress(progress: "RunProgress") -> None:
-    from orchestrator.cli.progress import detail, doing, to_decide, waits_for
-
-    status = progress.status
-    show.marked(show.state(progress.state), f"{status.run}, started {show.moment(status.started)} by {status.actor}")
-    lines = {"Now": doing(progress), "Waits for": waits_for(progress), "Progress": detail(progress)}
-    if status.plan is not None:
-        lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}"
-        lines["Digest"] = status.plan.digest
-    show.facts({name: value for name, value in lines.items() if value})
-    if status.approval is not None:
-        show.note(f"\n{to_decide(status)}")
-    if progress.in_flight:
-        table = show.grid(">job", ">batch", ">round", "state", ">progress")
-        for one in progress.in_flight[:20]:
-            share = "-" if one.progress is None else f"{one.progress:.0f}%"
-            table.add_row(str(one.job or "-"), str(one.batch), str(one.round), one.word or "-", share)
-        show.table(table)

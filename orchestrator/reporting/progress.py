@@ -1,6 +1,7 @@
 """Asks a run, its open segments and their heartbeats where they are, all at one moment."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -23,15 +24,16 @@ async def run_progress(client: Client, run: str) -> RunProgress:
     described = await client.get_workflow_handle(run).describe()
     status = _with_abrupt_end(status, described)
     trouble = next((beat["trouble"] for beat in await _beats(client, described) if beat.get("trouble")), None)
-    segments, flights = [], []
+    segments, flights, begun = [], [], 0
     for name in status.open_segments:
         try:
             segment, in_flight = await _segment(client, name)
         except NoSuchRun:
             continue
+        begun = max(begun, _first(name) + segment.begun)
         segments.append(segment)
         flights.extend(in_flight)
-    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC), trouble)
+    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC), trouble, begun)
 
 
 async def watch_run(client: Client, run: str, *, every: float = 0.5) -> AsyncIterator[RunProgress]:
@@ -56,6 +58,12 @@ async def _segment(client: Client, name: str) -> tuple[SegmentStatus, list[Fligh
         beat = by_job.get(flight.job) if flight.job is not None else (unsent.pop() if unsent else None)
         flights.append(_flight(flight, beat or {}))
     return status, flights
+
+
+def _first(segment: str) -> int:
+    """Give the first batch of a segment, which its name ends with: they begin one after the other."""
+    found = re.search(r"-b(\d+)$", segment)
+    return int(found[1]) if found else 0
 
 
 def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
