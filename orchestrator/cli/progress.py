@@ -139,9 +139,13 @@ def _files(standing: "Standing") -> str:
         ("quarantined", counts.quarantined),
         ("cancelled", counts.cancelled),
     )
-    parts += [f"{show.number(count)} {word}" for word, count in others if count]
+    parts += [f"{show.number(count)} {word}{_so_far(standing, word)}" for word, count in others if count]
     parts.append(f"{show.number(standing.files_left)} left of {show.number(standing.progress.files)}")
     return ", ".join(parts)
+
+
+def _so_far(standing: "Standing", word: str) -> str:
+    return " so far" if word == "failed" and not standing.progress.state.final else ""
 
 
 def _speed(standing: "Standing") -> str:
@@ -161,16 +165,15 @@ def _pace(pace: "Pace") -> str:
 
 
 def _jobs(standing: "Standing") -> str:
-    progress = standing.progress
-    if progress.state.final or not (progress.jobs or progress.in_flight):
+    progress, rounds = standing.progress, standing.progress.status.rounds
+    if progress.state.final or not rounds:
         return ""
-    sent = f"{show.number(progress.jobs)} sent"
+    begun = f"{show.number(progress.begun)} of {show.counted(rounds[-1].batches, 'batch', 'batches')} begun"
     if not progress.in_flight:
-        return f"{sent}, none in flight"
+        return f"none in flight; {begun}" if progress.begun else ""
     oldest = min(one.since for one in progress.in_flight)
     age = show.span(max(0.0, (standing.at - oldest).total_seconds()))
-    slots = f" of {progress.status.concurrency}" if progress.status.concurrency else ""
-    return f"{sent}, {len(progress.in_flight)}{slots} in flight, the oldest for {age}"
+    return f"{len(progress.in_flight)} of {progress.status.concurrency} in flight, the oldest for {age}; {begun}"
 
 
 def settled(progress: "RunProgress") -> int:
@@ -227,8 +230,8 @@ def detail(standing: "Standing") -> str:
     pace = standing.lately or standing.overall
     if pace is not None and moves(progress):
         parts.append(f"{show.size(pace.bytes_per_second)}/s")
-    if progress.jobs:
-        parts.append(show.counted(progress.jobs, "job"))
+    if progress.in_flight:
+        parts.append(f"{show.counted(len(progress.in_flight), 'job')} in flight")
     failed = sum(progress.counts.failed.values())
     if failed:
         parts.append(f"{show.number(failed)} failed")

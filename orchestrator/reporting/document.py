@@ -38,7 +38,7 @@ def standing_document(standing: Standing) -> dict[str, Any]:
             "note": standing.eta.note,
         },
         "concurrency": status.concurrency,
-        "jobs_sent": progress.jobs,
+        "batches": {"begun": progress.begun, "of": status.rounds[-1].batches if status.rounds else None},
         "in_flight": _in_flight(progress, standing.at),
         "errors": errors_document(standing.errors),
         "started": stamp(status.started),

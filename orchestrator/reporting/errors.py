@@ -1,6 +1,7 @@
 """The most frequent errors of a run, each with files that have it; messages that differ in numbers or paths are one."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -51,6 +52,22 @@ def errors_so_far(
                 if number in manifests:
                     writer.write_table(_failures(storage, run, manifests[number], number, batch))
         return _most_frequent(database, f"SELECT * FROM {reading([found])}")
+
+
+def with_every_reason(kinds: Sequence[ErrorKind], failed: Mapping[str, int]) -> list[ErrorKind]:
+    """Complete what was found in some batches with what is known of all: how many files failed for each reason."""
+    of_reason = Counter(kind.reason for kind in kinds)
+    found = [
+        kind.model_copy(update={"files": failed[kind.reason]}) if of_reason[kind.reason] == 1 else kind
+        for kind in kinds
+        if failed.get(kind.reason)
+    ]
+    found += [
+        ErrorKind(reason=reason, message="", files=files, examples=())
+        for reason, files in failed.items()
+        if files and not of_reason[reason]
+    ]
+    return sorted(found, key=lambda kind: (-kind.files, kind.reason, kind.message))[:FEW]
 
 
 def _failures(storage: Storage, run: str, manifest: str, number: int, batch: int) -> pa.Table:

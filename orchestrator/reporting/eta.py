@@ -50,7 +50,6 @@ class PastJob:
     ended: float
     files: int = 0
     bytes: int = 0
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +113,17 @@ def estimate(past: Sequence[PastJob], rest: Rest, clock: Clock, was: Clock | Non
 def used_slots(past: Sequence[PastJob], rest: Rest, clock: Clock) -> int:
     """Give how many slots do work: those that there are, or the most that were used lately where some stay empty.
 
-    Limits of the site or of other runs keep slots empty; a pause, a closed window or an end in sight do not count.
+    Limits of the site or of other runs keep slots empty; a rate, a pause, a closed window or an end in sight do not
+    count.
     """
     lately = 2 * float(np.median([job.ended - job.submitted for job in past[-100:]])) + _LATELY
     since = rest.now - lately
-    if len(rest.in_flight) >= rest.slots or not rest.batches or clock.elapsed(since, rest.now) < 0.99 * lately:
+    if (
+        rest.spacing
+        or len(rest.in_flight) >= rest.slots
+        or not rest.batches
+        or clock.elapsed(since, rest.now) < 0.99 * lately
+    ):
         return rest.slots
     changes = [(rest.now - age, 1) for age in rest.in_flight]
     for job in past:

@@ -9,8 +9,8 @@ from activities.ledger.records import Stored
 from orchestrator.reporting.clock import Span
 from orchestrator.reporting.eta import MOST, PastJob
 
-FAILED_BATCHES = 50
-"""Of so many of the latest batches with failures the messages are looked at while a run is open."""
+FAILED_BATCHES = 20
+"""Of so many of the latest batches with failures of one reason the messages are looked at while a run is open."""
 
 _IN_FLIGHT = 1000
 _PAGE = 5000
@@ -21,13 +21,13 @@ class JobHistory:
 
     def __init__(self, log: AuditLog, run: str) -> None:
         self.jobs: deque[PastJob] = deque(maxlen=MOST)
-        self.failed: deque[tuple[int, int]] = deque(maxlen=FAILED_BATCHES)
+        self._failed: dict[str, deque[tuple[int, int]]] = {}
         self.pauses: list[Span] = []
         self.waited_for_approval = 0.0
         self._log = log
         self._run = run
         self._after: int | None = None
-        self._submitted: dict[int, tuple[float, int]] = {}
+        self._submitted: dict[int, float] = {}
         self._paused: float | None = None
         self._asked: float | None = None
 
@@ -45,6 +45,11 @@ class JobHistory:
             records = self._log.records(run=self._run, after=self._after, limit=_PAGE)
             ended |= first
         return ended
+
+    @property
+    def failed(self) -> tuple[tuple[int, int], ...]:
+        """Round and number of batches with failures, the latest of each reason."""
+        return tuple(sorted({place for places in self._failed.values() for place in places}))
 
     @property
     def closed(self) -> list[Span]:
@@ -69,7 +74,7 @@ class JobHistory:
     def _note(self, record: Stored) -> bool:
         at, body = seconds(record.at), record.body
         if record.event in (Event.JOB_SUBMITTED, Event.JOB_ADOPTED):
-            self._submitted.setdefault(body["job"], (at, body["bytes"]))
+            self._submitted.setdefault(body["job"], at)
         elif record.event == Event.JOB_ENDED:
             return self._end(at, body)
         elif record.event == Event.RUN_PAUSED:
@@ -88,14 +93,12 @@ class JobHistory:
         job, counts = body["job"], body["counts"]
         assert isinstance(job, int) and isinstance(counts, dict)
         began = self._submitted.pop(job, None)
-        failed = sum(counts["failed"].values())
-        if failed:
-            place = (_number(body["round"]), _number(body["batch"]))
-            if place not in self.failed:
-                self.failed.append(place)
+        for reason in counts["failed"]:
+            places = self._failed.setdefault(reason, deque(maxlen=FAILED_BATCHES))
+            places.append((_number(body["round"]), _number(body["batch"])))
         if began is None:
             return False
-        self.jobs.append(PastJob(began[0], at, _number(body["files"]), counts["bytes_done"], failed))
+        self.jobs.append(PastJob(began, at, _number(body["files"]), counts["bytes_done"]))
         return True
 
 

@@ -11,7 +11,7 @@ from activities.ledger.log import AuditLog
 from activities.manifests import ManifestDamaged, read_head
 from activities.storage import Storage, open_storage
 from orchestrator.reporting.clock import Clock, clock_of
-from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_so_far
+from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_so_far, with_every_reason
 from orchestrator.reporting.eta import Eta, Ladder, Rest, estimate
 from orchestrator.reporting.history import JobHistory
 from orchestrator.reporting.progress import run_progress
@@ -129,11 +129,13 @@ class Standings:
         )
 
     def _errors_now(self, progress: RunProgress) -> tuple[ErrorKind, ...]:
-        batches = tuple(self._history.failed)
+        if progress.state.final:
+            return ()
+        batches = self._history.failed
         if batches != self._errors_of and time.monotonic() - self._errors_at > ERRORS_ANEW:
             found = errors_so_far(self._storage, self._bulk, self._run, progress.status.rounds, batches)
             self._errors, self._errors_of, self._errors_at = tuple(found), batches, time.monotonic()
-        return self._errors
+        return tuple(with_every_reason(self._errors, progress.counts.failed))
 
     def _end_of(self, progress: RunProgress, now: datetime, ended: bool) -> EtaRange:
         status = progress.status

@@ -101,9 +101,15 @@ def test_a_rate_that_is_set_while_it_runs_moves_the_end() -> None:
 
 def test_more_slots_bring_the_end_nearer() -> None:
     past, rest = (campaign := Campaign(1, 400, 4, 60.0, 0.1)).seen(campaign.at_share(0.5))
-    few, many = (estimate(past, Rest(rest.now, n, rest.in_flight, rest.batches), Clock()) for n in (4, 16))
+    few, many = (estimate(past, Rest(rest.now, n, (5.0,) * n, rest.batches), Clock()) for n in (4, 16))
     assert few is not None and many is not None
     assert (many.likely - rest.now) < 0.35 * (few.likely - rest.now)
+
+
+def test_slots_that_a_limit_keeps_empty_do_no_work() -> None:
+    past, rest = (campaign := Campaign(1, 400, 4, 60.0, 0.1)).seen(campaign.at_share(0.5))
+    few, limited = (estimate(past, Rest(rest.now, n, rest.in_flight, rest.batches), Clock()) for n in (4, 16))
+    assert few == limited
 
 
 def test_a_pause_in_the_past_is_not_taken_for_slowness() -> None:

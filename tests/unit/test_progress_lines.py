@@ -44,7 +44,7 @@ def test_the_end_is_a_range_and_the_figures_add_up() -> None:
     standing = Standing(progress=one, at=NOW, lately=PACE, eta=eta)
     assert ends(standing).endswith("in 1 h 1 min to 1 h 30 min")
     lines = facts(standing)
-    assert lines["Files"] == "10 done, 2 skipped, 3 failed, 85 left of 100"
+    assert lines["Files"] == "10 done, 2 skipped, 3 failed so far, 85 left of 100"
     assert lines["Bytes"] == "100 B of 1000 B done"
     assert lines["Speed"] == "30.0 files/min, 2.0 KiB/s in the last 5 min"
 
