@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, catalog_names, known_word
+from orchestrator.cli.connected import connected, with_temporal
 from orchestrator.cli.endings import Refusal, plain
+from orchestrator.cli.run_reports import report
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
     from orchestrator.stack import Stack
     from workflows.run import RunReport, RunStatus
 
-T = TypeVar("T")
 _MANY = 1000
 
-app = typer.Typer(name="runs", help="Runs: list, show, watch, pause, resume, cancel, files.", no_args_is_help=True)
+app = typer.Typer(
+    name="runs", help="Runs: list, show, watch, pause, resume, cancel, files, report.", no_args_is_help=True
+)
+app.command()(report)
 
 
 @app.command("list")
@@ -46,7 +50,7 @@ def list_(
                 raise Refusal(f"There is no policy {policy} and no run of it: {advice(policy, sorted(known))}")
         return found
 
-    found = _with_temporal(look)
+    found = with_temporal(look)
     if as_json:
         show.document([_summary(one) for one in found])
         return
@@ -68,7 +72,7 @@ def show_(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     from orchestrator.cli.standing import print_standing
     from orchestrator.reporting.document import standing_document
 
-    report, standing, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
+    report, standing, name, settings = with_temporal(lambda client, stack: _look(client, stack, run))
     if report is not None:
         if as_json:
             show.document(reports.document(report, reports.jobs_of(settings, report.run)))
@@ -98,7 +102,7 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
     with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
-        finish(stack, asyncio.run(_connected(stack, look)), as_json=as_json)
+        finish(stack, asyncio.run(connected(stack, look)), as_json=as_json)
 
 
 @app.command()
@@ -135,13 +139,13 @@ def files(
 
     settings = load_settings()
     known_word("--outcome", outcome, OUTCOMES)
-    name = _with_temporal(lambda client, _: named(client, run, settings)) if run == "latest" else run
+    name = with_temporal(lambda client, _: named(client, run, settings)) if run == "latest" else run
     try:
         if reason is not None and reason not in REASONS:
             known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
         total = count_files(settings, name, outcome=outcome, reason=reason)
     except NoOutcomes:
-        raise Refusal(_with_temporal(lambda client, _: _why_no_files(client, name))) from None
+        raise Refusal(with_temporal(lambda client, _: _why_no_files(client, name))) from None
     rows = read_files(settings, name, outcome=outcome, reason=reason, limit=limit)
     if as_json:
         for row in rows:
@@ -193,7 +197,7 @@ def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
 
     with Stack(load_settings(), TEMPORAL, HUB, WORKER, tell=show.note) as stack:
         try:
-            status = asyncio.run(_connected(stack, steer))
+            status = asyncio.run(connected(stack, steer))
         except TimeoutError:
             raise Refusal("no worker answered in 30 s; `orchestrator doctor` shows whether one runs") from None
     if as_json:
@@ -218,20 +222,6 @@ async def _resume(client: "Client", stack: "Stack", run: str, reason: str) -> "R
 
 def _waiting(status: "RunStatus") -> str:
     return f", waits for {status.waits_for}" if status.waits_for else ""
-
-
-def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
-    from orchestrator.settings import load_settings
-    from orchestrator.stack import TEMPORAL, Stack
-
-    with Stack(load_settings(), TEMPORAL, tell=show.note) as stack:
-        return asyncio.run(_connected(stack, ask))
-
-
-async def _connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
-    from orchestrator.temporal import connect
-
-    return await ask(await connect(stack.settings), stack)
 
 
 async def _why_no_files(client: "Client", run: str) -> str:
