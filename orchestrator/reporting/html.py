@@ -25,7 +25,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; white-space: pre-line; }
 th { color: var(--soft); font-weight: 600; font-size: .85rem; }
-td.figure, th.figure { text-align: right; white-space: nowrap; overflow-wrap: normal; }
+td.figure, th.figure { text-align: right; padding-right: 1.6rem; white-space: nowrap; overflow-wrap: normal; }
 table.facts th { width: 9rem; font-size: inherit; font-weight: 400; }
 table.facts td, table.facts th { border-bottom: 0; padding-top: .1rem; padding-bottom: .1rem; }
 .plot { display: block; width: 100%; height: auto; background: var(--card); border-radius: 6px; margin: .5rem 0; }

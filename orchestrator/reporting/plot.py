@@ -11,23 +11,23 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def svg(throughput: dict[str, Any]) -> str:
-    """Draw files a second over time, with what failed below it; its colours are those of the page."""
+    """Draw files a second over time, with what failed on top; its colours are those of the page."""
     bins, width = throughput["bins"], throughput["bin_s"]
     if not bins:
         return ""
     done = [one["files"] / width for one in bins]
     failed = [one["failed"] / width for one in bins]
-    top = _nice(max(*done, *failed, 1e-9))
+    both = [good + bad for good, bad in zip(done, failed, strict=True)]
+    top = _nice(max(*both, 1e-9))
     inner, high = _WIDTH - _LEFT - 8, _HEIGHT - _BOTTOM - _TOP
     step = inner / len(bins)
 
-    def bars(values: Sequence[float], kind: str) -> str:
+    def bars(values: Sequence[float], upon: Sequence[float], kind: str) -> str:
         drawn = []
-        for index, value in enumerate(values):
+        for index, (value, below) in enumerate(zip(values, upon, strict=True)):
             if value > 0:
-                tall = max(1.0, high * value / top)
-                x, y = _LEFT + index * step, _TOP + high - tall
-                drawn.append(f"M{x:.1f} {_TOP + high}V{y:.1f}h{max(0.5, step * 0.88):.2f}V{_TOP + high}z")
+                tall, x, foot = max(1.0, high * value / top), _LEFT + index * step, _TOP + high * (1 - below / top)
+                drawn.append(f"M{x:.1f} {foot:.1f}v-{tall:.1f}h{max(0.5, step * 0.88):.2f}v{tall:.1f}z")
         return f'<path class="{kind}" d="{"".join(drawn)}"/>' if drawn else ""
 
     lines = "".join(
@@ -44,10 +44,11 @@ def svg(throughput: dict[str, Any]) -> str:
         for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     )
     most = max(one["bytes"] for one in bins) / width
-    told = f"Files a second over time, {len(bins)} bars of {width:g} s; at most {max(done):,.4g} files, {size(most)} a second"
+    each = f"{len(bins)} bars of {width:g} s"
+    told = f"Files a second over time, {each}; at most {max(done):,.4g} files and {size(most)} a second"
     return (
         f'<svg class="plot" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-label="{told}"><title>{told}</title>'
-        f"{lines}{bars(done, 'done')}{bars(failed, 'failed')}{moments}</svg>"
+        f"{lines}{bars(done, [0.0] * len(bins), 'done')}{bars(failed, done, 'failed')}{moments}</svg>"
     )
 
 
@@ -65,9 +66,9 @@ def sparkline(throughput: dict[str, Any], width: int = 60) -> str:
 
 
 def _nice(most: float) -> float:
-    """Round up to 1, 2 or 5 times a power of ten."""
+    """Round up to a number that is easily read and halved."""
     power = 10.0 ** (len(f"{int(most)}") - 1) if most >= 1 else 10.0 ** -(len(f"{int(1 / most)}"))
-    return next(step * power for step in (1, 2, 2.5, 5, 10, 20) if step * power >= most)
+    return next(step * power for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10, 20) if step * power >= most)
 
 
 def _moment(when: datetime, length: timedelta) -> str:
