@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, catalog_names, known_word
+from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, catalog_names
 from orchestrator.cli.connected import connected, with_temporal
-from orchestrator.cli.endings import Refusal, plain
+from orchestrator.cli.endings import Refusal
+from orchestrator.cli.run_files import files
 from orchestrator.cli.run_reports import report
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _MANY = 1000
 app = typer.Typer(
     name="runs", help="Runs: list, show, watch, pause, resume, cancel, files, report.", no_args_is_help=True
 )
+app.command()(files)
 app.command()(report)
 
 
@@ -123,59 +124,6 @@ def cancel(run: RunArgument = "latest", reason: ReasonOption = "", as_json: Json
     _steer("cancel", run, reason, as_json=as_json)
 
 
-@app.command()
-def files(
-    run: RunArgument = "latest",
-    outcome: Annotated[
-        str | None, typer.Option(help="Only these: done, skipped, failed, cancelled, quarantined.")
-    ] = None,
-    reason: Annotated[str | None, typer.Option(help="Only those with this reason, e.g. changed.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """List how each file of an ended run ended, in the plan's order; JSON is one document a line."""
-    from orchestrator.outcome_files import OUTCOMES, REASONS, NoOutcomes, count_files, read_files, reasons_of
-    from orchestrator.settings import load_settings
-
-    settings = load_settings()
-    known_word("--outcome", outcome, OUTCOMES)
-    name = with_temporal(lambda client, _: named(client, run, settings)) if run == "latest" else run
-    try:
-        if reason is not None and reason not in REASONS:
-            known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
-        total = count_files(settings, name, outcome=outcome, reason=reason)
-    except NoOutcomes:
-        raise Refusal(with_temporal(lambda client, _: _why_no_files(client, name))) from None
-    rows = read_files(settings, name, outcome=outcome, reason=reason, limit=limit)
-    if as_json:
-        for row in rows:
-            show.document(row)
-        return
-    shown_rows, width = 0, 0
-    while some := list(islice(rows, _MANY)):  # A list of any length is aligned without being held in memory.
-        width = max(width, *map(len, map(_ending, some)))
-        for row in some:
-            _print_file(row, width)
-        shown_rows += len(some)
-    if total > shown_rows:
-        show.note(f"{show.number(total - shown_rows)} more: --limit 0 lists all, --outcome and --reason choose.")
-    elif total == 0:
-        show.say("No such file in this run.")
-
-
-def _ending(row: dict[str, Any]) -> str:
-    return f"{row['outcome']} {row['reason'] or ''}".rstrip()
-
-
-def _print_file(row: dict[str, Any], width: int) -> None:
-    from workflows.names import printable, shown
-
-    colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
-    size = "?" if row["size"] is None else show.size(row["size"])
-    show.out().print(f"[{colour}]{_ending(row):<{width}}[/]  [dim]{size:>10}[/]  ", end="")
-    show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
-
-
 def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
     from orchestrator import runs
     from orchestrator.reporting.progress import watch_run
@@ -224,18 +172,6 @@ def _waiting(status: "RunStatus") -> str:
     return f", waits for {status.waits_for}" if status.waits_for else ""
 
 
-async def _why_no_files(client: "Client", run: str) -> str:
-    from orchestrator.runs import run_report
-
-    if not await _has_ended(client, run):
-        return f"run {run} has not ended: its files are listed when it has. `orchestrator runs show {run}` says more."
-    report = await run_report(client, run)
-    if report.plan is None:
-        why = f": {plain(report.trouble)}" if report.trouble else ""
-        return f"run {run} ended {report.state} before it had a plan, so no file is part of it{why}"
-    return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
-
-
 async def named(client: "Client", run: str, settings: "Settings") -> str:
     """Give the name of a run; `latest` is the newest. Raises Refusal when there is none."""
     if run != "latest":
@@ -255,7 +191,7 @@ async def _look(client: "Client", stack: "Stack", run: str) -> Any:
     from orchestrator.stack import TEMPORAL
 
     name = await named(client, run, stack.settings)
-    if await _has_ended(client, name):
+    if await has_ended(client, name):
         return await run_report(client, name), None, name, stack.settings
     if TEMPORAL in stack.owned:
         return None, None, name, stack.settings
@@ -263,7 +199,8 @@ async def _look(client: "Client", stack: "Stack", run: str) -> Any:
         return None, await standings.look(), name, stack.settings
 
 
-async def _has_ended(client: "Client", run: str) -> bool:
+async def has_ended(client: "Client", run: str) -> bool:
+    """Tell whether a run is over; raises Refusal when there is none of this name."""
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
