@@ -77,7 +77,7 @@ class _View:
         bar.add_column(justify="right", width=4)
         bar.add_row(self._bar, self._share)
         lines = Table.grid(padding=(0, 2, 0, 0))
-        lines.add_column(no_wrap=True, style="dim")
+        lines.add_column(no_wrap=True, style="dim", min_width=max(map(len, self._facts), default=0))
         lines.add_column(no_wrap=True, overflow="ellipsis")
         for name, value in self._facts.items():
             lines.add_row(name, Text(value, overflow="ellipsis", no_wrap=True))
@@ -151,7 +151,8 @@ def _so_far(standing: "Standing", word: str) -> str:
 def _speed(standing: "Standing") -> str:
     lately, overall = standing.lately, standing.overall
     parts = []
-    if lately is not None and lately.files_per_second:
+    is_news = lately is not None and overall is not None and lately.over_s < 0.9 * overall.over_s
+    if lately is not None and is_news:
         parts.append(f"{_pace(lately)} in the last {show.span(round(lately.over_s))}")
     if overall is not None:
         parts.append(f"{_pace(overall)} overall")

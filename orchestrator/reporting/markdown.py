@@ -9,7 +9,7 @@ from orchestrator.reporting.plot import sparkline
 from orchestrator.reporting.sections import Section, Table, sections
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>|~&$])")
-_AT_THE_START = re.compile(r"^(\s*)([#+=-]|\d+[.)])")
+_AT_THE_START = re.compile(r"^(\s*)([#+=-]|\d+[.)](?=\s))")
 _LINKS = re.compile(r"(?i)\b(www)\.|\b(https?|ftp):")
 
 

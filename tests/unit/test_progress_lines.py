@@ -41,12 +41,13 @@ def test_the_end_is_a_range_and_the_figures_add_up() -> None:
     counts = OutcomeCounts(done=10, skipped={"changed": 2}, failed={"timeout": 3}, bytes_done=100)
     one = progress(RunState.RUNNING, Phase.WORK, plan=PLAN, counts=counts, work_started=NOW)
     eta = EtaRange(start=NOW + timedelta(minutes=61), end=NOW + timedelta(minutes=90))
-    standing = Standing(progress=one, at=NOW, lately=PACE, eta=eta)
+    overall = Pace(files_per_second=120.4, bytes_per_second=1.0, over_s=3600.0)
+    standing = Standing(progress=one, at=NOW, lately=PACE, overall=overall, eta=eta)
     assert ends(standing).endswith("in 1 h 1 min to 1 h 30 min")
     lines = facts(standing)
     assert lines["Files"] == "10 done, 2 skipped, 3 failed so far, 85 left of 100"
     assert lines["Bytes"] == "100 B of 1000 B done"
-    assert lines["Speed"] == "30.0 files/min, 2.0 KiB/s in the last 5 min"
+    assert lines["Speed"] == "30.0 files/min, 2.0 KiB/s in the last 5 min; 120 files/s, 1 B/s overall"
 
 
 def test_before_anything_is_known_no_end_is_promised() -> None:
