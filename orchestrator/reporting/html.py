@@ -23,7 +23,8 @@ p { margin: .5rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; white-space: pre-line; }
+  white-space: pre-line; }
+td:nth-last-child(-n+2), table.facts td { overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 td.figure, th.figure { text-align: right; padding-right: 1.6rem; white-space: nowrap; overflow-wrap: normal; }
 table.facts th { width: 9rem; font-size: inherit; font-weight: 400; }

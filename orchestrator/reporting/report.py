@@ -138,7 +138,8 @@ def _line(planned: int, counts: OutcomeCounts, left: int, difference: int, *, be
         (left, "left"),
     )
     parts += [f"{count:,} {word}" for count, word in others if count]
-    odd = f"{difference:,} files have no outcome" if difference > 0 else f"{-difference:,} outcomes too many"
+    missing = f"{difference:,} {'has' if difference == 1 else 'have'} no outcome"
+    odd = missing if difference > 0 else f"{-difference:,} too many"
     verdict = f"does not add up: {odd}" if difference else "adds up"
     return f"{planned:,} planned = {' + '.join(parts)}: {verdict}" + (", so far" if is_open else "")
 
