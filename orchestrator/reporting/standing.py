@@ -96,8 +96,9 @@ class Standings:
 
     async def look(self) -> Standing:
         """Say where the run stands now."""
+        now = datetime.now(UTC)  # Before the question: the run may end while it is answered.
         progress = await run_progress(self._client, self._run)
-        return await asyncio.to_thread(self._standing, progress)
+        return await asyncio.to_thread(self._standing, progress, now)
 
     async def watch(self, *, every: float = 0.5) -> AsyncIterator[Standing]:
         """Give it again and again until the run has ended, the last one included."""
@@ -108,8 +109,7 @@ class Standings:
                 return
             await asyncio.sleep(every)
 
-    def _standing(self, progress: RunProgress) -> Standing:
-        now = datetime.now(UTC)
+    def _standing(self, progress: RunProgress, now: datetime) -> Standing:
         ended = self._history.refresh()
         overall = None
         if progress.files_per_second is not None and progress.status.work_started is not None:
