@@ -27,8 +27,6 @@ _MANY = 1000
 app = typer.Typer(
     name="runs", help="Runs: list, show, watch, pause, resume, cancel, files, report.", no_args_is_help=True
 )
-app.command()(files)
-app.command()(report)
 
 
 @app.command("list")
@@ -122,6 +120,10 @@ def resume(run: RunArgument = "latest", reason: ReasonOption = "", as_json: Json
 def cancel(run: RunArgument = "latest", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
     """End a run: nothing more begins, its Hub jobs are cancelled, every file is accounted for."""
     _steer("cancel", run, reason, as_json=as_json)
+
+
+app.command()(files)
+app.command()(report)
 
 
 def _steer(verb: str, run: str, reason: str, *, as_json: bool) -> None:
