@@ -73,7 +73,8 @@ def product(url: str, key: str) -> Iterator[Any]:
 
 async def one_run(settings: Any, policy: Any, rest: int) -> Took:
     """Run the policy, and look often how many files are done."""
-    from orchestrator.runs import run_progress, run_report, start_run
+    from orchestrator.reporting.progress import run_progress
+    from orchestrator.runs import run_report, start_run
     from orchestrator.temporal import connect
 
     client = await connect(settings)

@@ -1,17 +1,38 @@
 """The outcome of every file of an ended run, read out of its table in the storage."""
 
-from collections.abc import Iterator
-from typing import Any, Final, get_args
+import csv
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple, get_args
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
+from activities.closing import SCHEMA
 from activities.settled import OUTCOMES
 from activities.storage import Missing, open_storage
 from orchestrator.settings import Settings
+from workflows.names import printable, shown
 from workflows.policy import FailedReason
 
-__all__ = ["COLUMNS", "OUTCOMES", "REASONS", "NoOutcomes", "count_files", "read_files", "reasons_of"]
+__all__ = [
+    "COLUMNS",
+    "OUTCOMES",
+    "REASONS",
+    "WRITERS",
+    "NoOutcomes",
+    "Wanted",
+    "count_files",
+    "read_files",
+    "reasons_of",
+    "write_files",
+]
+
+_ROWS = 10_000
 
 _SKIPPED = ("changed", "already_done", "busy", "in_other_run", "unknown_attribute")
 #: Why files are skipped, then why they fail.
@@ -23,13 +44,21 @@ class NoOutcomes(LookupError):
     """The run has no table of outcomes: it has not ended yet, it is another's, or it never had a plan."""
 
 
-def read_files(
-    settings: Settings, run: str, *, outcome: str | None = None, reason: str | None = None, limit: int = 0
-) -> Iterator[dict[str, Any]]:
+class Wanted(NamedTuple):
+    """Which files: those of an outcome, of a reason, and with an error, which is a reason or a part of a message."""
+
+    outcome: str | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+ALL = Wanted()
+
+
+def read_files(settings: Settings, run: str, wanted: Wanted = ALL, *, limit: int = 0) -> Iterator[dict[str, Any]]:
     """Give the files in the plan's order, at most `limit` of them (0 gives all); raises NoOutcomes."""
-    table = _table(settings, run)
     given = 0
-    for batch in table.to_batches(columns=list(COLUMNS), filter=_filter(outcome, reason), batch_size=10_000):
+    for batch in _batches(settings, run, wanted):
         for row in batch.to_pylist():
             yield row
             given += 1
@@ -37,9 +66,25 @@ def read_files(
                 return
 
 
-def count_files(settings: Settings, run: str, *, outcome: str | None = None, reason: str | None = None) -> int:
-    """Count the files of those outcomes and reasons; raises NoOutcomes."""
-    return int(_table(settings, run).count_rows(filter=_filter(outcome, reason)))
+def count_files(settings: Settings, run: str, wanted: Wanted = ALL) -> int:
+    """Count the wanted files; raises NoOutcomes."""
+    return int(_table(settings, run).count_rows(filter=_filter(wanted)))
+
+
+def write_files(settings: Settings, run: str, wanted: Wanted, target: Path) -> int:
+    """Write the wanted files as CSV, JSON lines or Parquet, as the name of the target says; give their number.
+
+    The file is there whole or not at all. Raises NoOutcomes, and ValueError for another ending.
+    """
+    write = WRITERS.get(target.suffix.lower())
+    if write is None:
+        raise ValueError(f"{target}: end it with {', '.join(WRITERS)}")
+    batches = _batches(settings, run, wanted)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".files-") as folder:
+        half = Path(folder) / target.name
+        written = write(half, batches)
+        half.replace(target)
+    return written
 
 
 def reasons_of(settings: Settings, run: str) -> set[str]:
@@ -65,10 +110,62 @@ def _table(settings: Settings, run: str) -> Any:
         ) from error
 
 
-def _filter(outcome: str | None, reason: str | None) -> Any:
-    wanted = None
-    for column, value in (("outcome", outcome), ("reason", reason)):
+def _batches(settings: Settings, run: str, wanted: Wanted) -> Iterator[pa.RecordBatch]:
+    """Read some rows at a time; what is read ahead is bounded."""
+    table = _table(settings, run)
+    found: Iterator[pa.RecordBatch] = table.to_batches(
+        columns=list(COLUMNS), filter=_filter(wanted), batch_size=_ROWS, batch_readahead=2, fragment_readahead=1
+    )
+    return found
+
+
+def _filter(wanted: Wanted) -> Any:
+    found = None
+    for column, value in (("outcome", wanted.outcome), ("reason", wanted.reason)):
         if value is not None:
             same = pc.field(column) == value
-            wanted = same if wanted is None else wanted & same
-    return wanted
+            found = same if found is None else found & same
+    if wanted.error is not None:
+        said = pc.match_substring(pc.field("message"), wanted.error, ignore_case=True)
+        has = (pc.field("reason") == wanted.error) | said
+        found = has if found is None else found & has
+    return found
+
+
+def _to_csv(target: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write it for spreadsheets: one line a file, and no cell that one would take for a formula."""
+    written = 0
+    with target.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS)
+        for batch in batches:
+            for row in batch.to_pylist():
+                path, message = shown(row["path"]), printable(row["message"])
+                lines.writerow(_cell(value) for value in {**row, "path": path, "message": message}.values())
+            written += batch.num_rows
+    return written
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+
+def _to_lines(target: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    written = 0
+    with target.open("w", encoding="utf-8") as file:
+        for batch in batches:
+            file.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
+            written += batch.num_rows
+    return written
+
+
+def _to_parquet(target: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    written = 0
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA))
+            written += batch.num_rows
+    return written
+
+
+WRITERS = {".csv": _to_csv, ".jsonl": _to_lines, ".parquet": _to_parquet}

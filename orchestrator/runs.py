@@ -1,18 +1,15 @@
-"""Starts runs, asks them where they stand, steers them and reads how they ended."""
+"""Starts runs, asks them, steers them and reads how they ended; where they stand: `orchestrator.reporting`."""
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import Field
-from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import (
     Client,
     WorkflowExecution,
-    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -29,11 +26,9 @@ from orchestrator.settings import Settings
 from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.policy import Policy
-from workflows.progress import FlightProgress, RunProgress, combine
 from workflows.run import (
     Cancelling,
     Decision,
-    Flight,
     NewLimits,
     Pausing,
     Person,
@@ -42,10 +37,8 @@ from workflows.run import (
     RunRequest,
     RunState,
     RunStatus,
-    SegmentStatus,
     SkippingStage,
 )
-from workflows.run_batches import RunBatches
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
@@ -56,9 +49,6 @@ _LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNe
 
 ANSWERED_WITHIN = 15.0
 """Seconds in which a desk answers; a worker that has just been started needs a few of them."""
-
-FAULTY_AFTER = 3
-"""A workflow task that was tried more often than this fails by itself, not for a lost worker."""
 
 
 class RunError(Exception):
@@ -151,35 +141,8 @@ def new_run_name(policy: str, now: datetime) -> str:
 
 async def run_status(client: Client, run: str) -> RunStatus:
     """Ask the run itself; a closed one answers from its history."""
-    status: RunStatus = await _ask(client.get_workflow_handle_for(RunPolicy.run, run), RunPolicy.status, run)
+    status: RunStatus = await ask(client.get_workflow_handle_for(RunPolicy.run, run), RunPolicy.status, run)
     return status
-
-
-async def run_progress(client: Client, run: str) -> RunProgress:
-    """Ask the run and its open segments, and read the heartbeats of what is in flight."""
-    status = await run_status(client, run)
-    described = await client.get_workflow_handle(run).describe()
-    status = _with_abrupt_end(status, described)
-    trouble = next((beat["trouble"] for beat in await _beats(client, described) if beat.get("trouble")), None)
-    segments, flights = [], []
-    for name in status.open_segments:
-        try:
-            segment, in_flight = await _segment(client, name)
-        except NoSuchRun:
-            continue
-        segments.append(segment)
-        flights.extend(in_flight)
-    return combine(status, tuple(segments), tuple(flights), datetime.now(UTC), trouble)
-
-
-async def watch_run(client: Client, run: str, *, every: float = 0.5) -> AsyncIterator[RunProgress]:
-    """Give the progress again and again until the run has ended, the last one included."""
-    while True:
-        progress = await run_progress(client, run)
-        yield progress
-        if progress.state.final:
-            return
-        await asyncio.sleep(every)
 
 
 async def run_report(client: Client, run: str) -> RunReport:
@@ -284,7 +247,8 @@ async def decide(client: Client, run: str, *, actor: str, reason: str, digest: s
     return await _update(client, run, RunPolicy.decide, decision)
 
 
-async def _ask(handle: WorkflowHandle[Any, Any], query: Any, name: str) -> Any:
+async def ask(handle: WorkflowHandle[Any, Any], query: Any, name: str) -> Any:
+    """Put a query to a run or one of its parts; raises NoSuchRun, or RunError when it cannot answer."""
     try:
         return await handle.query(query)
     except WorkflowQueryFailedError as error:
@@ -313,61 +277,6 @@ async def _update(client: Client, run: str, update: Any, person: Person) -> RunS
             raise RunOver(f"run {run} is over: it ended {ended.state}") from error
         raise
     return status
-
-
-async def _segment(client: Client, name: str) -> tuple[SegmentStatus, list[FlightProgress]]:
-    handle = client.get_workflow_handle_for(RunBatches.run, name)
-    status: SegmentStatus = await _ask(handle, RunBatches.status, name)
-    described = await handle.describe()
-    beats = await _beats(client, described)
-    by_job = {beat.get("job"): beat for beat in beats if beat.get("job") is not None}
-    unsent = [beat for beat in beats if beat.get("job") is None and beat.get("trouble")]
-    flights = []
-    for flight in status.in_flight:
-        beat = by_job.get(flight.job) if flight.job is not None else (unsent.pop() if unsent else None)
-        flights.append(_flight(flight, beat or {}))
-    return status, flights
-
-
-def _flight(flight: Flight, beat: dict[str, Any]) -> FlightProgress:
-    return FlightProgress(
-        **flight.model_dump(), word=beat.get("word"), progress=beat.get("progress"), trouble=beat.get("trouble")
-    )
-
-
-async def _beats(client: Client, described: WorkflowExecutionDescription) -> list[dict[str, Any]]:
-    beats = [await _beat(client, pending) for pending in described.raw_description.pending_activities]
-    tries = described.raw_description.pending_workflow_task.attempt
-    if tries > FAULTY_AFTER:
-        beats.append({"trouble": f"a worker that can carry on: {described.id} failed {tries} times, its log says why"})
-    return beats
-
-
-async def _beat(client: Client, pending: Any) -> dict[str, Any]:
-    """Read one pending activity: its heartbeat, or why its last attempt failed."""
-    told = await client.data_converter.decode(pending.heartbeat_details.payloads)
-    beat: dict[str, Any] = dict(told[0]) if told and isinstance(told[0], dict) else {}
-    beat["trouble"] = beat.get("trouble") or beat.get("waits_for")
-    waits = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
-    if pending.attempt > 1 and (waits or not told):
-        beat["trouble"] = beat["trouble"] or pending.last_failure.message
-    return beat
-
-
-def _with_abrupt_end(status: RunStatus, described: WorkflowExecutionDescription) -> RunStatus:
-    """A run that was terminated from outside could not say so itself."""
-    if status.state.final or described.status in (WorkflowExecutionStatus.RUNNING, None):
-        return status
-    end = described.status.name.lower() if described.status else "ended"
-    return status.model_copy(
-        update={
-            "state": RunState.FAILED,
-            "finished": described.close_time,
-            "waits_for": None,
-            "open_segments": (),
-            "trouble": status.trouble or f"the run was {end} in Temporal; its Hub jobs may still run",
-        }
-    )
 
 
 async def until_begun(client: Client, settings: Settings, site: str, start: Start) -> Start:

@@ -1,6 +1,6 @@
-"""Where a run stands at one moment, and when it may end: arithmetic on counts and clocks."""
+"""Where a run stands at one moment: arithmetic on counts and clocks."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
@@ -16,7 +16,7 @@ class FlightProgress(Flight):
 
 
 class RunProgress(Payload):
-    """The status of a run with the live counts of its open segments added."""
+    """The status of a run with the live counts of its open segments; `begun` are batches of the current round."""
 
     status: RunStatus
     state: RunState
@@ -26,9 +26,9 @@ class RunProgress(Payload):
     bytes: int
     files_per_second: float | None
     bytes_per_second: float | None
-    eta: datetime | None
     in_flight: tuple[FlightProgress, ...]
     jobs: int
+    begun: int = 0
 
     @property
     def share(self) -> float:
@@ -42,6 +42,7 @@ def combine(
     flights: tuple[FlightProgress, ...],
     now: datetime,
     trouble: str | None = None,
+    begun: int = 0,
 ) -> RunProgress:
     """Add up what the run and its open segments say at one moment; `trouble` is what keeps the run's own step."""
     counts = status.counts
@@ -51,7 +52,6 @@ def combine(
     worked = (end - status.work_started).total_seconds() if status.work_started else 0.0
     files = status.plan.files if status.plan else 0
     rate = counts.total / worked if worked > 0 and counts.total else None
-    left = files - counts.total
     return RunProgress(
         status=status,
         state=status.state,
@@ -61,9 +61,9 @@ def combine(
         bytes=status.plan.bytes if status.plan else 0,
         files_per_second=rate,
         bytes_per_second=counts.bytes_done / worked if worked > 0 else None,
-        eta=now + timedelta(seconds=left / rate) if rate and left > 0 and not status.state.final else None,
         in_flight=flights,
         jobs=status.jobs + sum(1 for flight in flights if flight.job is not None),
+        begun=begun,
     )
 
 

@@ -9,8 +9,11 @@ from orchestrator.cli import show
 from orchestrator.cli.endings import plain
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import RenderableType
 
+    from orchestrator.reporting.standing import Pace, Standing
     from workflows.progress import RunProgress
     from workflows.run import RunStatus
 
@@ -27,8 +30,8 @@ _PHASE = {
 
 
 @contextmanager
-def live() -> Iterator[Callable[["RunProgress"], None]]:
-    """Give a function that shows a run's progress each time it is called."""
+def live() -> Iterator[Callable[["Standing"], None]]:
+    """Give a function that shows where a run stands each time it is called."""
     if not show.err().is_terminal:
         yield _Lines()
         return
@@ -41,7 +44,7 @@ def live() -> Iterator[Callable[["RunProgress"], None]]:
 
 
 class _View:
-    """What a run does now, its bar, and its figures, each on a line."""
+    """What a run does now, its bar, and its figures below."""
 
     def __init__(self) -> None:
         from rich.progress_bar import ProgressBar
@@ -49,18 +52,20 @@ class _View:
 
         self._spinner = Spinner("dots", text="starting")
         self._bar = ProgressBar(total=None, pulse=True, complete_style="cyan", finished_style="green")
-        self._share, self._figures = "", ""
+        self._share = ""
+        self._facts: dict[str, str] = {}
 
-    def take(self, progress: "RunProgress") -> None:
-        """Show this progress from now on."""
+    def take(self, standing: "Standing") -> None:
+        """Show this from now on."""
         from rich.text import Text
 
-        self._spinner.update(text=Text(headline(progress)))
+        progress = standing.progress
+        self._spinner.update(text=Text(show.harmless(headline(progress))))
         if progress.status.plan is not None:
             self._bar.pulse = False
             self._bar.update(completed=settled(progress), total=progress.files or 1)
             self._share = f"{settled(progress) / (progress.files or 1):.0%}"
-        self._figures = detail(progress)
+        self._facts = {**facts(standing), **errors(standing, most=3)}
 
     def __rich__(self) -> "RenderableType":
         from rich.console import Group
@@ -71,7 +76,105 @@ class _View:
         bar.add_column(ratio=1)
         bar.add_column(justify="right", width=4)
         bar.add_row(self._bar, self._share)
-        return Group(self._spinner, bar, Text(self._figures, style="dim", overflow="ellipsis", no_wrap=True))
+        lines = Table.grid(padding=(0, 2, 0, 0))
+        lines.add_column(no_wrap=True, style="dim", min_width=max(map(len, self._facts), default=0))
+        lines.add_column(no_wrap=True, overflow="ellipsis")
+        for name, value in self._facts.items():
+            lines.add_row(name, Text(value, overflow="ellipsis", no_wrap=True))
+        return Group(self._spinner, bar, lines)
+
+
+def facts(standing: "Standing") -> dict[str, str]:
+    """Where a run stands, in a few lines: files, bytes, speed, end, jobs; only those that mean something."""
+    progress = standing.progress
+    found: dict[str, str] = {}
+    if progress.files:
+        found["Files"] = _files(standing)
+        found["Bytes"] = f"{show.size(progress.counts.bytes_done)} of {show.size(progress.bytes)} done"
+    if moves(progress) and not progress.state.final:
+        found["Speed"] = _speed(standing)
+    found["Ends"] = ends(standing)
+    found["Jobs"] = _jobs(standing)
+    return {name: value for name, value in found.items() if value}
+
+
+def errors(standing: "Standing", most: int = 10) -> dict[str, str]:
+    """The most frequent errors, one a line, with an example each."""
+    from workflows.names import printable, shown
+
+    lines = {}
+    for number, one in enumerate(standing.errors[:most]):
+        message = f": {printable(one.message)}" if one.message else ""
+        example = f", such as {shown(one.examples[0])}" if one.examples else ""
+        lines["Errors" if number == 0 else " " * number] = f"{show.number(one.files)} {one.reason}{message}{example}"
+    return lines
+
+
+def ends(standing: "Standing") -> str:
+    """When it may end, as a range, or why nobody can say."""
+    eta, left = standing.eta, standing.at
+    if eta.start is None:
+        return eta.note or ""
+    least = show.span(max(0.0, (eta.start - left).total_seconds()))
+    if eta.end is None:
+        return f"after {_clock(eta.start, left)} (in {least} or more): {eta.note}"
+    most = show.span(max(0.0, (eta.end - left).total_seconds()))
+    return f"between {_clock(eta.start, left)} and {_clock(eta.end, left)}, in {least} to {most}"
+
+
+def _clock(when: "datetime", now: "datetime") -> str:
+    """A moment, no more exactly than it needs to be read."""
+    local, today = when.astimezone(), now.astimezone()
+    if (when - now).total_seconds() < 600 and local.date() == today.date():
+        return f"{local:%H:%M:%S}"
+    return f"{local:%H:%M}" if local.date() == today.date() else f"{local:%a %d %b %H:%M}"
+
+
+def _files(standing: "Standing") -> str:
+    counts = standing.progress.counts
+    parts = [f"{show.number(counts.done)} done"]
+    others = (
+        ("skipped", sum(counts.skipped.values())),
+        ("failed", sum(counts.failed.values())),
+        ("quarantined", counts.quarantined),
+        ("cancelled", counts.cancelled),
+    )
+    parts += [f"{show.number(count)} {word}{_so_far(standing, word)}" for word, count in others if count]
+    parts.append(f"{show.number(standing.files_left)} left of {show.number(standing.progress.files)}")
+    return ", ".join(parts)
+
+
+def _so_far(standing: "Standing", word: str) -> str:
+    return " so far" if word == "failed" and not standing.progress.state.final else ""
+
+
+def _speed(standing: "Standing") -> str:
+    lately, overall = standing.lately, standing.overall
+    parts = []
+    is_news = lately is not None and overall is not None and lately.over_s < 0.9 * overall.over_s
+    if lately is not None and is_news:
+        parts.append(f"{_pace(lately)} in the last {show.span(round(lately.over_s))}")
+    if overall is not None:
+        parts.append(f"{_pace(overall)} overall")
+    return "; ".join(parts)
+
+
+def _pace(pace: "Pace") -> str:
+    files = pace.files_per_second
+    many = f"{files * 60:.1f} files/min" if files < 1 else f"{files:,.{1 if files < 100 else 0}f} files/s"
+    return f"{many}, {show.size(pace.bytes_per_second)}/s"
+
+
+def _jobs(standing: "Standing") -> str:
+    progress, rounds = standing.progress, standing.progress.status.rounds
+    if progress.state.final or not rounds:
+        return ""
+    begun = f"{show.number(progress.begun)} of {show.counted(rounds[-1].batches, 'batch', 'batches')} begun"
+    if not progress.in_flight:
+        return f"none in flight; {begun}" if progress.begun else ""
+    oldest = min(one.since for one in progress.in_flight)
+    age = show.span(max(0.0, (standing.at - oldest).total_seconds()))
+    return f"{len(progress.in_flight)} of {progress.status.concurrency} in flight, the oldest for {age}; {begun}"
 
 
 def settled(progress: "RunProgress") -> int:
@@ -119,23 +222,22 @@ def moves(progress: "RunProgress") -> bool:
     return str(progress.state) not in ("paused", "waiting")
 
 
-def detail(progress: "RunProgress") -> str:
-    """The figures of the run, shortest first."""
-    parts = []
+def detail(standing: "Standing") -> str:
+    """The figures of the run on one line, shortest first."""
+    progress, parts = standing.progress, []
     if progress.files:
         parts.append(f"{show.number(settled(progress))} of {show.counted(progress.files, 'file')}")
         parts.append(show.size(progress.counts.bytes_done))
-    if progress.bytes_per_second and moves(progress):
-        parts.append(f"{show.size(progress.bytes_per_second)}/s")
-    if progress.jobs:
-        parts.append(show.counted(progress.jobs, "job"))
+    pace = standing.lately or standing.overall
+    if pace is not None and moves(progress):
+        parts.append(f"{show.size(pace.bytes_per_second)}/s")
+    if progress.in_flight:
+        parts.append(f"{show.counted(len(progress.in_flight), 'job')} in flight")
     failed = sum(progress.counts.failed.values())
     if failed:
         parts.append(f"{show.number(failed)} failed")
-    if progress.eta is not None and moves(progress):
-        left = progress.eta.timestamp() - time.time()
-        if left > 1:
-            parts.append(f"{show.span(round(left))} left")
+    if standing.eta.start is not None and not progress.state.final:
+        parts.append(f"ends {ends(standing)}")
     return "  ".join(parts)
 
 
@@ -146,12 +248,13 @@ class _Lines:
         self._last = ""
         self._due = 0.0
 
-    def __call__(self, progress: "RunProgress") -> None:
+    def __call__(self, standing: "Standing") -> None:
+        progress = standing.progress
         text = headline(progress)
         now = time.monotonic()
         if text == self._last and now < self._due:
             return
         self._last, self._due = text, now + _EVERY
-        figures = detail(progress)
+        figures = detail(standing)
         share = f" {settled(progress) / progress.files:.0%}" if progress.files else ""
         show.note(f"{time.strftime('%H:%M:%S')} {text}{share}{f'  {figures}' if figures else ''}", style=None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,7 +111,7 @@ def _refuse_future(policy: "Policy", moment: datetime | None) -> None:
 
 async def stay(client: "Client", name: str, stack: "Stack", *, kept: bool = True) -> "RunReport":
     """Show a run until it ends, and give its report; explains what becomes of it, if it is kept, when interrupted."""
-    watching = asyncio.create_task(_watch(client, name))
+    watching = asyncio.create_task(_watch(client, name, stack))
     minding = asyncio.create_task(_mind(stack))
     try:
         await asyncio.wait({watching, minding}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,21 +127,24 @@ async def stay(client: "Client", name: str, stack: "Stack", *, kept: bool = True
         watching.cancel()
 
 
-async def _watch(client: "Client", name: str) -> "RunReport":
+async def _watch(client: "Client", name: str, stack: "Stack") -> "RunReport":
     """Show the run; silence of Temporal or of the worker is waited out, it may be on its way back."""
     from temporalio.service import RPCError, RPCStatusCode
 
     from orchestrator.cli.progress import live, to_decide
-    from orchestrator.runs import run_report, watch_run
+    from orchestrator.reporting.standing import Standings
+    from orchestrator.runs import run_report
 
     silent_since: float | None = None
     asked = ""
-    with live() as update:
+    standings = Standings(client, stack.settings, name)
+    with live() as update, closing(standings):
         while True:
             try:
-                async for progress in watch_run(client, name):
+                async for standing in standings.watch():
                     silent_since = None
-                    update(progress)
+                    update(standing)
+                    progress = standing.progress
                     wanted = progress.status.approval
                     if wanted is not None and wanted.digest != asked:
                         asked = wanted.digest

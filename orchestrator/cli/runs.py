@@ -1,15 +1,17 @@
 """`runs`: list, show, watch, steer, and the outcome of every file."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, RunArgument, catalog_names, known_word
-from orchestrator.cli.endings import Refusal, plain
+from orchestrator.cli.arguments import JsonOption, RunArgument, catalog_names
+from orchestrator.cli.connected import connected, with_temporal
+from orchestrator.cli.endings import Refusal
+from orchestrator.cli.run_files import files
+from orchestrator.cli.run_reports import report
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.runs import RunSummary
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
-    from workflows.progress import RunProgress
     from workflows.run import RunReport
 
-T = TypeVar("T")
 _MANY = 1000
 
-app = typer.Typer(name="runs", help="Runs: list, show, watch, files, pause, resume, cancel, set.", no_args_is_help=True)
+app = typer.Typer(
+    name="runs", help="Runs: list, show, watch, files, report, pause, resume, cancel, set.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -46,7 +48,7 @@ def list_(
                 raise Refusal(f"There is no policy {policy} and no run of it: {advice(policy, sorted(known))}")
         return found
 
-    found = _with_temporal(look)
+    found = with_temporal(look)
     if as_json:
         show.document([_summary(one) for one in found])
         return
@@ -65,18 +67,20 @@ def show_(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     """Show where a run stands, or how it ended."""
     from orchestrator import reports
     from orchestrator.cli.run import missed, print_report
+    from orchestrator.cli.standing import print_standing
+    from orchestrator.reporting.document import standing_document
 
-    report, progress, name, settings = _with_temporal(lambda client, stack: _look(client, stack, run))
+    report, standing, name, settings = with_temporal(lambda client, stack: _look(client, stack, run))
     if report is not None:
         if as_json:
             show.document(reports.document(report, reports.jobs_of(settings, report.run)))
         else:
             print_report(report, missed(settings, report))
-    elif progress is not None:
+    elif standing is not None:
         if as_json:
-            show.document(_progress(progress, reports.jobs_of(settings, progress.status.run)))
+            show.document({**standing_document(standing), "jobs": reports.jobs_of(settings, name)})
         else:
-            _print_progress(progress)
+            print_standing(standing)
     elif as_json:
         show.document({"run_id": name, "state": "waiting", "waits_for": "a worker"})
     else:
@@ -99,84 +103,8 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
         finish(stack, asyncio.run(connected(stack, look)), as_json=as_json)
 
 
-@app.command()
-def files(
-    run: RunArgument = "latest",
-    outcome: Annotated[
-        str | None, typer.Option(help="Only these: done, skipped, failed, cancelled, quarantined.")
-    ] = None,
-    reason: Annotated[str | None, typer.Option(help="Only those with this reason, e.g. changed.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """List how each file of an ended run ended, in the plan's order; JSON is one document a line."""
-    from orchestrator.outcome_files import OUTCOMES, REASONS, NoOutcomes, count_files, read_files, reasons_of
-    from orchestrator.settings import load_settings
-
-    settings = load_settings()
-    known_word("--outcome", outcome, OUTCOMES)
-    name = _with_temporal(lambda client, _: named(client, run, settings)) if run == "latest" else run
-    try:
-        if reason is not None and reason not in REASONS:
-            known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
-        total = count_files(settings, name, outcome=outcome, reason=reason)
-    except NoOutcomes:
-        raise Refusal(_with_temporal(lambda client, _: _why_no_files(client, name))) from None
-    rows = read_files(settings, name, outcome=outcome, reason=reason, limit=limit)
-    if as_json:
-        for row in rows:
-            show.document(row)
-        return
-    shown_rows, width = 0, 0
-    while some := list(islice(rows, _MANY)):  # A list of any length is aligned without being held in memory.
-        width = max(width, *map(len, map(_ending, some)))
-        for row in some:
-            _print_file(row, width)
-        shown_rows += len(some)
-    if total > shown_rows:
-        show.note(f"{show.number(total - shown_rows)} more: --limit 0 lists all, --outcome and --reason choose.")
-    elif total == 0:
-        show.say("No such file in this run.")
-
-
-def _ending(row: dict[str, Any]) -> str:
-    return f"{row['outcome']} {row['reason'] or ''}".rstrip()
-
-
-def _print_file(row: dict[str, Any], width: int) -> None:
-    from workflows.names import printable, shown
-
-    colour = {"done": "green", "failed": "red"}.get(row["outcome"], "yellow")
-    size = "?" if row["size"] is None else show.size(row["size"])
-    show.out().print(f"[{colour}]{_ending(row):<{width}}[/]  [dim]{size:>10}[/]  ", end="")
-    show.say(shown(row["path"]) + (f"  ({printable(row['message'])})" if row["message"] else ""), whole=True)
-
-
-def _with_temporal(ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
-    from orchestrator.settings import load_settings
-    from orchestrator.stack import TEMPORAL, Stack
-
-    with Stack(load_settings(), TEMPORAL, tell=show.note) as stack:
-        return asyncio.run(connected(stack, ask))
-
-
-async def connected(stack: "Stack", ask: "Callable[[Client, Stack], Awaitable[T]]") -> T:
-    """Ask with a connection to the stack's Temporal."""
-    from orchestrator.temporal import connect
-
-    return await ask(await connect(stack.settings), stack)
-
-
-async def _why_no_files(client: "Client", run: str) -> str:
-    from orchestrator.runs import run_report
-
-    if not await _has_ended(client, run):
-        return f"run {run} has not ended: its files are listed when it has. `orchestrator runs show {run}` says more."
-    report = await run_report(client, run)
-    if report.plan is None:
-        why = f": {plain(report.trouble)}" if report.trouble else ""
-        return f"run {run} ended {report.state} before it had a plan, so no file is part of it{why}"
-    return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
+app.command()(files)
+app.command()(report)
 
 
 async def named(client: "Client", run: str, settings: "Settings") -> str:
@@ -192,20 +120,22 @@ async def named(client: "Client", run: str, settings: "Settings") -> str:
 
 
 async def _look(client: "Client", stack: "Stack", run: str) -> Any:
-    """The report of an ended run, the progress of an open one, or neither when nobody works on it."""
-    from orchestrator.runs import run_progress, run_report
+    """The report of an ended run, where an open one stands, or neither when nobody works on it."""
+    from orchestrator.reporting.standing import Standings
+    from orchestrator.runs import run_report
     from orchestrator.stack import TEMPORAL
 
     name = await named(client, run, stack.settings)
-    if await _has_ended(client, name):
+    if await has_ended(client, name):
         return await run_report(client, name), None, name, stack.settings
     if TEMPORAL in stack.owned:
         return None, None, name, stack.settings
-    progress: RunProgress = await run_progress(client, name)
-    return None, progress, name, stack.settings
+    with closing(Standings(client, stack.settings, name)) as standings:
+        return None, await standings.look(), name, stack.settings
 
 
-async def _has_ended(client: "Client", run: str) -> bool:
+async def has_ended(client: "Client", run: str) -> bool:
+    """Tell whether a run is over; raises Refusal when there is none of this name."""
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
@@ -226,51 +156,3 @@ def _summary(one: "RunSummary") -> dict[str, Any]:
         "started": show.stamp(one.started),
         "finished": show.stamp(one.finished),
     }
-
-
-def _progress(progress: "RunProgress", jobs: list[dict[str, Any]]) -> dict[str, Any]:
-    from orchestrator.cli.progress import moves
-    from orchestrator.reports import outcomes
-
-    status, plan = progress.status, progress.status.plan
-    return {
-        "run_id": status.run,
-        "policy": status.policy,
-        "state": str(progress.state),
-        "phase": str(status.phase),
-        "waits_for": progress.waits_for,
-        "approval": status.approval,
-        "version": status.version,
-        "plan": plan and {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},
-        "outcomes": outcomes(progress.counts),
-        "jobs": jobs,
-        "in_flight": [
-            {"job": one.job, "batch": one.batch, "round": one.round, "state": one.word, "progress": one.progress}
-            for one in progress.in_flight
-        ],
-        "files_per_second": progress.files_per_second if moves(progress) else None,
-        "bytes_per_second": progress.bytes_per_second if moves(progress) else None,
-        "eta": show.stamp(progress.eta) if moves(progress) else None,
-        "started": show.stamp(status.started),
-        "finished": show.stamp(status.finished),
-    }
-
-
-def _print_progress(progress: "RunProgress") -> None:
-    from orchestrator.cli.progress import detail, doing, to_decide, waits_for
-
-    status = progress.status
-    show.marked(show.state(progress.state), f"{status.run}, started {show.moment(status.started)} by {status.actor}")
-    lines = {"Now": doing(progress), "Waits for": waits_for(progress), "Progress": detail(progress)}
-    if status.plan is not None:
-        lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}"
-        lines["Digest"] = status.plan.digest
-    show.facts({name: value for name, value in lines.items() if value})
-    if status.approval is not None:
-        show.note(f"\n{to_decide(status)}")
-    if progress.in_flight:
-        table = show.grid(">job", ">batch", ">round", "state", ">progress")
-        for one in progress.in_flight[:20]:
-            share = "-" if one.progress is None else f"{one.progress:.0f}%"
-            table.add_row(str(one.job or "-"), str(one.batch), str(one.round), one.word or "-", share)
-        show.table(table)

@@ -10,8 +10,9 @@ import typer
 
 from orchestrator.cli import show
 from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, known_word, read_time
+from orchestrator.cli.connected import connected
 from orchestrator.cli.endings import Refusal
-from orchestrator.cli.runs import connected, named
+from orchestrator.cli.runs import named
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -159,7 +160,7 @@ def _rate(texts: list[str]) -> "Rate | None":
 
 
 def _steer(run: str, act: "Act", *, as_json: bool, to_the_end: bool = False, show_limits: bool = False) -> None:
-    from orchestrator import runs
+    from orchestrator.reporting.progress import watch_run
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack
 
@@ -168,7 +169,7 @@ def _steer(run: str, act: "Act", *, as_json: bool, to_the_end: bool = False, sho
         async with asyncio.timeout(30):
             status = await act(client, stack, name)
         if to_the_end and WORKER in stack.owned:  # The worker ends with this command: let it clear up first.
-            async for progress in runs.watch_run(client, name):
+            async for progress in watch_run(client, name):
                 status = progress.status
         return status
 

@@ -13,7 +13,7 @@ from activities.ledger.log import AuditLog
 from orchestrator.demo.project import Project
 from orchestrator.demo.proof import Claim, is_back, prove
 from orchestrator.hub import open_hub
-from orchestrator.outcome_files import read_files
+from orchestrator.outcome_files import Wanted, read_files
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import local_hub_root
 from workflows.names import to_path
@@ -76,7 +76,7 @@ async def run(settings: Settings, policy: Policy, stay: "Callable[..., Awaitable
 
 def proof(settings: Settings, project: Project, report: RunReport, written: Callable[[int], str]) -> Iterator[Claim]:
     """Prove the run by the disk, by the Hub and by the audit; `written` gives bytes as people read them."""
-    done = {_relative(row["path"]) for row in read_files(settings, report.run, outcome="done")}
+    done = {_relative(row["path"]) for row in read_files(settings, report.run, Wanted(outcome="done"))}
     yield from prove(project, local_hub_root(settings) / "nearline" / "projects", done, written)
     planned = report.plan.files if report.plan else 0
     yield Claim(

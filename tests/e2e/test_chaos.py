@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from temporalio.service import RPCError
 
-from orchestrator.runs import RunError, run_progress, run_report, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import RunError, run_report, start_run
 from orchestrator.settings import Settings, load_settings
 from orchestrator.temporal import TemporalUnreachable, connect
 from tests.local_hub import LocalHub

@@ -10,7 +10,8 @@ from temporalio.client import Client
 from activities.router_line import tell_router
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.runs import RunError, cancel, decide, pause, resume, run_progress, run_report, set_limits, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import RunError, cancel, decide, pause, resume, run_report, set_limits, start_run
 from orchestrator.settings import Settings
 from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub

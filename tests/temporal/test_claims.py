@@ -12,7 +12,8 @@ from activities.claims import Claims, Place
 from activities.outcomes import read_outcomes
 from activities.storage import open_storage
 from orchestrator.catalog import load_policy
-from orchestrator.runs import cancel, run_progress, run_report, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import cancel, run_report, start_run
 from orchestrator.settings import Settings
 from orchestrator.worker import working
 from tests.local_hub import LocalHub

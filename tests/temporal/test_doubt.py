@@ -13,7 +13,8 @@ from activities.hub.jobs import SubmitRequest, submit
 from activities.poller import JobPoller
 from activities.submission import micros
 from orchestrator.catalog import load_policy
-from orchestrator.runs import cancel, run_progress, run_report, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import cancel, run_report, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy

@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
-from orchestrator.runs import list_runs, pause, resume, run_progress, run_report, run_status, set_limits, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import list_runs, pause, resume, run_report, run_status, set_limits, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service

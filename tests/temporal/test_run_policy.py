@@ -7,7 +7,8 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
-from orchestrator.runs import RunError, cancel, pause, resume, run_progress, run_report, run_status, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import RunError, cancel, pause, resume, run_report, run_status, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy

@@ -11,7 +11,8 @@ from temporalio.client import Client
 from activities.audit import AuditLog
 from activities.outcomes import FileOutcome, read_outcomes
 from activities.storage import open_storage
-from orchestrator.runs import RunError, cancel, decide, run_progress, run_report, run_status, skip_stage, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import RunError, cancel, decide, run_report, run_status, skip_stage, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_campaign, a_policy

@@ -9,7 +9,8 @@ from temporalio.client import Client
 from activities.audit import AuditLog
 from activities.outcomes import read_outcomes
 from activities.storage import open_storage
-from orchestrator.runs import cancel, run_progress, run_report, start_run
+from orchestrator.reporting.progress import run_progress
+from orchestrator.runs import cancel, run_report, start_run
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
 from tests.temporal.policies import a_policy

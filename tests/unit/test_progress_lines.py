@@ -3,13 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.cli.progress import detail, doing, headline, moves, waits_for
+from orchestrator.cli.progress import detail, doing, ends, facts, headline, moves, waits_for
+from orchestrator.reporting.standing import EtaRange, Pace, Standing
 from workflows.plan import OutcomeCounts, Plan
 from workflows.progress import RunProgress, combine
 from workflows.run import Phase, RunState, RunStatus
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLAN = Plan(digest="d", manifest="plans/d", policy_digest="p", as_of_us=0, files=100, bytes=1000, batches=1)
+PACE = Pace(files_per_second=0.5, bytes_per_second=2048.0, over_s=300.0)
 
 
 def progress(state: RunState, phase: Phase, trouble: str | None = None, **more: Any) -> RunProgress:
@@ -24,14 +26,35 @@ def test_a_run_that_cannot_reach_the_hub_says_why() -> None:
 
 
 def test_a_paused_run_names_who_paused_it_and_promises_no_end() -> None:
-    facts: dict[str, Any] = {"plan": PLAN, "counts": OutcomeCounts(done=10, bytes_done=100), "work_started": NOW}
-    one = progress(RunState.PAUSED, Phase.WORK, waits_for="somebody to resume it: root@vm paused it", **facts)
+    known: dict[str, Any] = {"plan": PLAN, "counts": OutcomeCounts(done=10, bytes_done=100), "work_started": NOW}
+    one = progress(RunState.PAUSED, Phase.WORK, waits_for="somebody to resume it: root@vm paused it", **known)
     assert doing(one) == "paused"
     assert headline(one) == "paused, waits for somebody to resume it: root@vm paused it"
     assert not moves(one)
-    assert "/s" not in detail(one) and "left" not in detail(one)
-    going = progress(RunState.RUNNING, Phase.WORK, **facts)
-    assert "left" in detail(going)
+    paused = Standing(progress=one, at=NOW, lately=PACE, eta=EtaRange(note="unknown while it is paused, then 1 h"))
+    assert "/s" not in detail(paused) and "ends" not in detail(paused)
+    assert "Speed" not in facts(paused)
+    assert facts(paused)["Ends"] == "unknown while it is paused, then 1 h"
+
+
+def test_the_end_is_a_range_and_the_figures_add_up() -> None:
+    counts = OutcomeCounts(done=10, skipped={"changed": 2}, failed={"timeout": 3}, bytes_done=100)
+    one = progress(RunState.RUNNING, Phase.WORK, plan=PLAN, counts=counts, work_started=NOW)
+    eta = EtaRange(start=NOW + timedelta(minutes=61), end=NOW + timedelta(minutes=90))
+    overall = Pace(files_per_second=120.4, bytes_per_second=1.0, over_s=3600.0)
+    standing = Standing(progress=one, at=NOW, lately=PACE, overall=overall, eta=eta)
+    assert ends(standing).endswith("in 1 h 1 min to 1 h 30 min")
+    lines = facts(standing)
+    assert lines["Files"] == "10 done, 2 skipped, 3 failed so far, 85 left of 100"
+    assert lines["Bytes"] == "100 B of 1000 B done"
+    assert lines["Speed"] == "30.0 files/min, 2.0 KiB/s in the last 5 min; 120 files/s, 1 B/s overall"
+
+
+def test_before_anything_is_known_no_end_is_promised() -> None:
+    one = progress(RunState.RUNNING, Phase.WORK, plan=PLAN, work_started=NOW)
+    standing = Standing(progress=one, at=NOW)
+    assert ends(standing) == ""
+    assert "Ends" not in facts(standing)
 
 
 def test_the_account_is_closed_without_waiting_for_itself() -> None:
