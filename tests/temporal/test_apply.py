@@ -35,6 +35,8 @@ triggers:
 select: {{from: {{space: projects}}}}
 run: {{workflow: migrate}}
 """
+HALF = "slo: {last_success: {warn: 24h}}\n"
+"""A word that is read and not followed yet."""
 NIGHTLY, LATER = "0 22 * * 1-5", "0 23 * * 1-5"
 
 
@@ -242,10 +244,8 @@ async def test_calendars_that_end_soon_are_written_anew_and_a_pause_stays(engine
 
 
 async def test_a_policy_that_this_version_would_only_half_obey_is_refused(engine: Engine) -> None:
-    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true").replace(
-        "{workflow: migrate}", "{workflow: migrate, windows: [{from: '19:00', to: '07:00'}]}"
-    )
-    with pytest.raises(ApplyError, match=r"nightly uses run\.windows"):
+    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true") + HALF
+    with pytest.raises(ApplyError, match="nightly uses slo"):
         await engine.applying.difference({"nightly": read_policy(text.encode(), "x")})
     assert engine.versions.current() == {}
 
@@ -325,10 +325,8 @@ async def test_one_file_that_cannot_be_used_hides_no_other_policy(engine: Engine
 
 async def test_every_policy_that_would_be_half_obeyed_is_named_at_once(engine: Engine) -> None:
     def half(name: str) -> dict[str, LoadedPolicy]:
-        text = TEXT.format(name=name, cron=NIGHTLY, enabled="true").replace(
-            "{workflow: migrate}", "{workflow: migrate, windows: [{from: '19:00', to: '07:00'}]}"
-        )
+        text = TEXT.format(name=name, cron=NIGHTLY, enabled="true") + HALF
         return {name: read_policy(text.encode(), "x")}
 
-    with pytest.raises(ApplyError, match=r"(?s)nightly uses run\.windows.*weekly uses run\.windows"):
+    with pytest.raises(ApplyError, match=r"(?s)nightly uses slo.*weekly uses slo"):
         await engine.applying.difference({**half("nightly"), **half("weekly")})
