@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claim, Claims, Holder, Place, is_covered
+from activities.claims import LEASE, Change, Claim, Claims, Holder, Overtaken, Place, is_covered
 from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
@@ -57,15 +57,25 @@ class Claiming:
         self._swept = float("-inf")
 
     async def claim(
-        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None
+        self,
+        place: Place,
+        site: str,
+        batch: Batch,
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        turn: int = 0,
+        again: bool = False,
     ) -> tuple[Claim, list[FileException]]:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
-        Raises Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
+        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. Raises Overtaken for
+        one that a later attempt has followed, and Retryable while the Hub cannot say whether it still works on files
+        that a lapsed claim names.
         """
         while True:
-            taking = await asyncio.to_thread(self._claims.taking, place, site, batch.paths, trees=trees, job=job)
-            claim, others = await self._change(taking)
+            claim, others = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=again)
+            again = True
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break
@@ -77,13 +87,30 @@ class Claiming:
             if path in others
         ]
 
+    async def take_over(
+        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None, turn: int = 0
+    ) -> Claim:
+        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more."""
+        return (await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=False))[0]
+
+    async def _take(
+        self, place: Place, site: str, batch: Batch, *, trees: bool, job: int | None, turn: int, again: bool
+    ) -> tuple[Claim, dict[str, Holder]]:
+        taking = await asyncio.to_thread(
+            self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again
+        )
+        taken = await self._change(taking)
+        if isinstance(taken, Overtaken):
+            raise taken
+        return taken
+
     async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
         return await self._call(self._claims.still_has, claim)
 
-    async def release(self, place: Place) -> None:
-        """Give the files of a batch back."""
-        await self._change(self._claims.releasing(place))
+    async def release(self, place: Place, turn: int | None = None) -> None:
+        """Give the files of a batch back, unless a later attempt than that of `turn` has them."""
+        await self._change(self._claims.releasing(place, turn))
 
     @asynccontextmanager
     async def keeping(self, place: Place, job: int | None = None) -> AsyncIterator[None]:
