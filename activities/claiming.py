@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
@@ -21,10 +21,11 @@ from activities.claims import LEASE, Change, Claim, Claims, Holder, Overtaken, P
 from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
+from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job
 from activities.manifests import Batch
 from activities.settled import FileException
-from activities.submission import CLOCK_SLACK, job_key
+from activities.submission import job_key
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -202,12 +203,13 @@ class Claiming:
 
     async def _is_over(self, holder: Holder) -> bool:
         """Tell whether the Hub has no job that may have the holder's files in hand."""
-        since = datetime.fromtimestamp(holder.taken_us / 1_000_000, UTC) - CLOCK_SLACK
+        since = holder.since - CLOCK_SLACK
         try:
             if holder.job is not None and not await self._has_ended(holder.job, holder.site):
                 return False
             keys = await asyncio.to_thread(self._claims.keys, holder)
-            async for job in jobs.find(self._hub, holder.site, created_from=since):
+            created_from = await looked_from(self._hub, holder.since)
+            async for job in jobs.find(self._hub, holder.site, created_from=created_from):
                 if not await self._has_ended(job.id, holder.site) and await self._may_be_of(job, holder, keys, since):
                     return False
         except Permanent:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, select, text, update
@@ -45,13 +45,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds files, since when, and for which job where that is known."""
+    """Who holds files, since when by this machine's clock, and for which job where that is known."""
 
     id: int
     place: Place
     site: str
     job: int | None
-    taken_us: int
+    since: datetime
     lapsed: bool
 
 
@@ -274,7 +274,8 @@ def _held(connection: Connection, query: Select[Any], table: Any, run: str, keys
 
 def _holder(row: Row[Any], now: int) -> Holder:
     place = Place(row.run, row.round, row.batch)
-    return Holder(row.id, place, row.site, row.job, row.taken_us, lapsed=row.until_us <= now)
+    since = datetime.now(UTC) - timedelta(microseconds=max(0, now - row.taken_us))
+    return Holder(row.id, place, row.site, row.job, since, lapsed=row.until_us <= now)
 
 
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
