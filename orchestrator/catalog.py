@@ -1,6 +1,5 @@
 """The catalog: reads policies from YAML, strictly, and says where each mistake is and what to write instead."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -156,7 +155,7 @@ def _unreadable(source: Path, error: OSError) -> str:
     if isinstance(error, IsADirectoryError):
         return "this is a folder, not a policy's file: give it another name"
     if isinstance(error, FileNotFoundError):
-        leads = f"the link leads to {os.readlink(source)}, which is not there" if source.is_symlink() else ""
+        leads = f"the link leads to {source.readlink()}, which is not there" if source.is_symlink() else ""
         return leads or "there is no such file or folder"
     return f"the file cannot be read: {error.strerror}"
 
