@@ -91,11 +91,15 @@ def refuse_wrong(places: list[Path]) -> "dict[str, LoadedPolicy]":
 
 def refuse_unapplied(name: str, applied: Iterable[str]) -> None:
     """Refuse a policy that is not applied, and say which ones are."""
+    from orchestrator.settings import load_settings
     from workflows.units import advice
 
     names = sorted(applied)
     if name not in names:
-        known = advice(name, names) if names else "nothing is applied yet, `orchestrator apply` does that"
+        if name in catalog_names(load_settings()):
+            known = f"`orchestrator apply {name}` does that"
+        else:
+            known = advice(name, names) if names else "nothing is applied yet, `orchestrator apply` does that"
         raise Refusal(f"policy {name} is not applied: {known}")
 
 
