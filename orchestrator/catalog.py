@@ -90,8 +90,13 @@ def find_policy(folder: Path, name: str) -> Policy:
 
 
 def find_loaded(folder: Path, name: str) -> LoadedPolicy:
-    """Read the policy of that name from a folder, and keep the places of its words."""
+    """Read the policy of that name from a folder, and keep the places of its words.
+
+    Raises PolicyError also when two files give this name: which one is meant, nobody can know.
+    """
     names: list[str] = []
+    places: dict[str, str] = {}
+    found: LoadedPolicy | None = None
     own: PolicyError | None = None
     for file in policy_files(folder):
         try:
@@ -99,9 +104,14 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
         except PolicyError as error:
             own = error if file.stem == name else own
             continue
-        if loaded.policy.name == name:
-            return loaded
-        names.append(loaded.policy.name)
+        if loaded.policy.name != name:
+            names.append(loaded.policy.name)
+        elif twice := same_name(loaded, places):
+            raise PolicyError(tuple(twice))
+        else:
+            found = loaded
+    if found:
+        return found
     if own:
         raise own
     known = f": {advice(name, sorted(names))}" if names else ", nor any other that can be read"
@@ -109,11 +119,14 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
 
 
 def policy_files(folder: Path) -> list[Path]:
-    """List the YAML files of a folder, in order of their names; hidden files are not policies."""
+    """List what is called a YAML file in a folder, in order of the names; hidden files are not policies.
+
+    Links that lead nowhere, and whatever else cannot be read, are among them: passed over they would look removed.
+    """
     try:
         return sorted(
             file for file in folder.iterdir()
-            if file.suffix in (".yaml", ".yml") and not file.name.startswith(".") and file.is_file()
+            if file.suffix in _SUFFIXES and not file.name.startswith(".")
         )  # fmt: skip
     except OSError as error:
         raise PolicyError((Problem(str(folder), 0, 0, f"the folder cannot be read: {error.strerror}"),)) from error
@@ -137,19 +150,30 @@ def dotted(where: Place) -> str:
 
 
 _EITHER: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
+_SUFFIXES: Final = (".yaml", ".yml")
 _MAY_BE_EMPTY: Final[tuple[Place, ...]] = (("retry", "permanent"), ("run", "fields"))
 
 
 def _content(source: Path | bytes, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, name or "policy"
+    shown_name = name or str(source)
     try:
+        if source.suffix in _SUFFIXES and source.is_fifo():  # Opened, it would wait for somebody who writes.
+            raise PolicyError((Problem(shown_name, 0, 0, "this is a pipe, not a file"),))
         with source.open("rb") as file:
-            return file.read(LARGEST_FILE + 1), name or str(source)
+            return file.read(LARGEST_FILE + 1), shown_name
     except OSError as error:
-        raise PolicyError(
-            (Problem(name or str(source), 0, 0, f"the file cannot be read: {error.strerror}"),)
-        ) from error
+        raise PolicyError((Problem(shown_name, 0, 0, _unreadable(source, error)),)) from error
+
+
+def _unreadable(source: Path, error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder, not a policy's file: give it another name"
+    if isinstance(error, FileNotFoundError):
+        leads = f"the link leads to {source.readlink()}, which is not there" if source.is_symlink() else ""
+        return leads or "there is no such file or folder"
+    return f"the file cannot be read: {error.strerror}"
 
 
 def _empty_lists(document: Document, value: Any, where: Place) -> Iterator[Problem]:
