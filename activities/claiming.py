@@ -11,20 +11,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claim, Claims, Holder, Place, is_covered
+from activities.claims import LEASE, Change, Claim, Claims, Holder, Overtaken, Place, is_covered
 from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
+from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job
 from activities.manifests import Batch
 from activities.settled import FileException
-from activities.submission import CLOCK_SLACK, job_key
+from activities.submission import job_key
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,21 +65,22 @@ class Claiming:
         *,
         trees: bool = False,
         job: int | None = None,
+        turn: int = 0,
+        again: bool = False,
         most: int | None = None,
     ) -> tuple[Claim, list[FileException]] | None:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
-        None while `most` other batches of the site are in flight. Raises Retryable while the Hub cannot say whether it
-        still works on files that a lapsed claim names.
+        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. None while `most`
+        other batches of the site are in flight. Raises Overtaken for one that a later attempt has followed, and
+        Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
-            taking = await asyncio.to_thread(
-                self._claims.taking, place, site, batch.paths, trees=trees, job=job, most=most
-            )
-            taken = await self._change(taking)
+            taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=again, most=most)
             if taken is None:
                 return None
             claim, others = taken
+            again = True
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
             if not lapsed:
                 break
@@ -90,13 +92,41 @@ class Claiming:
             if path in others
         ]
 
+    async def take_over(
+        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None, turn: int = 0
+    ) -> Claim:
+        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more."""
+        taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=False, most=None)
+        assert taken is not None, "nothing bounds it"
+        return taken[0]
+
+    async def _take(
+        self,
+        place: Place,
+        site: str,
+        batch: Batch,
+        *,
+        trees: bool,
+        job: int | None,
+        turn: int,
+        again: bool,
+        most: int | None,
+    ) -> tuple[Claim, dict[str, Holder]] | None:
+        taking = await asyncio.to_thread(
+            self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again, most=most
+        )
+        taken = await self._change(taking)
+        if isinstance(taken, Overtaken):
+            raise taken
+        return taken
+
     async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
         return await self._call(self._claims.still_has, claim)
 
-    async def release(self, place: Place) -> None:
-        """Give the files of a batch back."""
-        await self._change(self._claims.releasing(place))
+    async def release(self, place: Place, turn: int | None = None) -> None:
+        """Give the files of a batch back, unless a later attempt than that of `turn` has them."""
+        await self._change(self._claims.releasing(place, turn))
 
     @asynccontextmanager
     async def keeping(self, place: Place, job: int | None = None) -> AsyncIterator[None]:
@@ -188,12 +218,13 @@ class Claiming:
 
     async def _is_over(self, holder: Holder) -> bool:
         """Tell whether the Hub has no job that may have the holder's files in hand."""
-        since = datetime.fromtimestamp(holder.taken_us / 1_000_000, UTC) - CLOCK_SLACK
+        since = holder.since - CLOCK_SLACK
         try:
             if holder.job is not None and not await self._has_ended(holder.job, holder.site):
                 return False
             keys = await asyncio.to_thread(self._claims.keys, holder)
-            async for job in jobs.find(self._hub, holder.site, created_from=since):
+            created_from = await looked_from(self._hub, holder.since)
+            async for job in jobs.find(self._hub, holder.site, created_from=created_from):
                 if not await self._has_ended(job.id, holder.site) and await self._may_be_of(job, holder, keys, since):
                     return False
         except Permanent:

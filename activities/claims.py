@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, text, update
@@ -45,13 +45,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds files, since when, and for which job where that is known."""
+    """Who holds files, since when by this machine's clock, and for which job where that is known."""
 
     id: int
     place: Place
     site: str
     job: int | None
-    taken_us: int
+    since: datetime
     lapsed: bool
 
 
@@ -61,6 +61,13 @@ class Claim:
 
     place: Place
     token: str
+
+
+class Overtaken(Exception):
+    """A later attempt of the same batch has the files, or had them: an earlier one must send nothing any more.
+
+    Temporal makes another attempt of it, unless it was given up already.
+    """
 
 
 class Claims:
@@ -82,15 +89,25 @@ class Claims:
         self._database.close()
 
     def take(
-        self, place: Place, site: str, wanted: Sequence[str], *, trees: bool = False, job: int | None = None
+        self,
+        place: Place,
+        site: str,
+        wanted: Sequence[str],
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        turn: int = 0,
     ) -> tuple[Claim, dict[str, Holder]]:
         """Claim paths, all that no other run holds; give the claim, and the holders of the others.
 
         `trees` claims everything below the paths as well; `job` is one of the Hub that shall run again. A batch that
-        claims again gets its own paths back; within a run a path goes to the batch that asks last.
+        claims again gets its own paths back; within a run a path goes to the batch that asks last. Of two attempts of
+        a batch the later has the higher `turn`; an earlier one raises Overtaken.
         """
-        taken = self.together([self.taking(place, site, wanted, trees=trees, job=job)])[0]
-        assert taken is not None
+        taken = self.together([self.taking(place, site, wanted, trees=trees, job=job, turn=turn)])[0]
+        if isinstance(taken, Overtaken):
+            raise taken
+        assert taken is not None, "nothing bounds it"
         return taken
 
     def taking(
@@ -101,17 +118,23 @@ class Claims:
         *,
         trees: bool = False,
         job: int | None = None,
+        turn: int = 0,
+        again: bool = False,
         most: int | None = None,
-    ) -> Change[tuple[Claim, dict[str, Holder]] | None]:
-        """Prepare to `take`, for doing it `together` with other changes.
+    ) -> Change[tuple[Claim, dict[str, Holder]] | Overtaken | None]:
+        """Prepare to `take`, for doing it `together` with other changes, which goes on when this one is overtaken.
 
+        An attempt that claims `again` and finds no claim was overtaken too: a later one may have come to its end.
         With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
         """
-        claim = Claim(place, secrets.token_hex(8))
+        claim = Claim(place, f"{turn}.{secrets.token_hex(8)}")
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
-        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | None:
+        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | Overtaken | None:
+            held_by = _turn_of(connection, place)
+            if again if held_by is None else held_by > turn:
+                return Overtaken(f"another attempt has the files of {place}, or had them")
             if most is not None and _others_at(connection, site, place) >= most:
                 return None
             now = now_us(connection)
@@ -144,13 +167,18 @@ class Claims:
                 values = {} if job is None else {"job": job}
                 self._prolong(connection, holders.c.place == str(place), **values)
 
-    def release(self, place: Place) -> None:
-        """Give back everything that a batch holds; nothing to do when it holds nothing."""
-        self.together([self.releasing(place)])
+    def release(self, place: Place, turn: int | None = None) -> None:
+        """Give back everything that a batch holds, unless a later attempt than that of `turn` holds it."""
+        self.together([self.releasing(place, turn)])
 
-    def releasing(self, place: Place) -> Change[None]:
+    def releasing(self, place: Place, turn: int | None = None) -> Change[None]:
         """Prepare to `release`, for doing it `together` with other changes."""
-        return lambda connection: _drop(connection, holders.c.place == str(place))
+
+        def change(connection: Connection) -> None:
+            if turn is None or (_turn_of(connection, place) or 0) <= turn:
+                _drop(connection, holders.c.place == str(place))
+
+        return change
 
     def lapsed(self, limit: int) -> list[Holder]:
         """Give holders whose lease has lapsed, first the longest: their workers died, or their run was terminated."""
@@ -257,7 +285,8 @@ def _held(connection: Connection, query: Select[Any], table: Any, run: str, keys
 
 def _holder(row: Row[Any], now: int) -> Holder:
     place = Place(row.run, row.round, row.batch)
-    return Holder(row.id, place, row.site, row.job, row.taken_us, lapsed=row.until_us <= now)
+    since = datetime.now(UTC) - timedelta(microseconds=max(0, now - row.taken_us))
+    return Holder(row.id, place, row.site, row.job, since, lapsed=row.until_us <= now)
 
 
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
@@ -288,6 +317,15 @@ def _clear(connection: Connection, holder: int) -> None:
 def _is(holder: Holder) -> Any:
     """Numbers of holders that are gone come again, their places do not."""
     return (holders.c.id == holder.id) & (holders.c.place == str(holder.place))
+
+
+def _turn_of(connection: Connection, place: Place) -> int | None:
+    """Give the turn of the attempt that holds a batch, 0 when it has none; None when nobody holds it."""
+    token = connection.scalar(select(holders.c.token).where(holders.c.place == str(place)))
+    if token is None:
+        return None
+    turn, dot, _ = token.partition(".")
+    return int(turn) if dot else 0
 
 
 def now_us(connection: Connection) -> int:

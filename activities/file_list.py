@@ -60,12 +60,13 @@ def write_list(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan, target:
 
 
 def is_list(file: Path) -> bool:
-    """Tell whether a file is a list that `write_list` wrote under a name of this kind."""
+    """Tell whether a file is a list that `write_list` wrote under a name of this kind; an empty one is: of no file."""
     begins = {
         ".csv": ",".join(COLUMNS[:3]).encode(), ".jsonl": b'{"ordinal":', ".ndjson": b'{"ordinal":', ".parquet": b"PAR1"
     }  # fmt: skip
     with file.open("rb") as content:
-        return content.read(32).startswith(begins[file.suffix.lower()])
+        start = content.read(32)
+    return not start or start.startswith(begins[file.suffix.lower()])
 
 
 def planned_rows(storage: Storage, bulk: Bulk, policy: Policy, plan: Plan) -> Iterator[pa.Table]:

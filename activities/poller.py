@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from activities.errors import HubError, Retryable
 from activities.hub import jobs
 from activities.hub.client import Hub
+from activities.hub.clock import CLOCK_SLACK
 from activities.hub.jobs import JobState
 
 _log = logging.getLogger(__name__)
@@ -20,8 +21,6 @@ AGE_SHARE = 0.05
 """A job is looked at again after this share of its age: the end is noticed at most 5% late."""
 TOGETHER = 1.5
 """Jobs that are due within this factor of the next look are asked about in the same request."""
-CLOCK_SLACK = 600.0
-"""Seconds by which the Hub's clock may be behind ours."""
 LEAST_REST = 2.0
 """A look that took long is followed by a rest this many times as long, so that a slow Hub is not asked more."""
 
@@ -129,8 +128,9 @@ class JobPoller:
 
     async def _ask(self, site: str, watched: list[Watched]) -> None:
         ids = [one.job for one in watched]
-        oldest = min(one.created_us for one in watched) / 1_000_000 - CLOCK_SLACK
-        states = await jobs.states(self._hub, ids, site, datetime.fromtimestamp(oldest, UTC))
+        oldest = datetime.fromtimestamp(min(one.created_us for one in watched) / 1_000_000, UTC)
+        # A job that the list does not show for its time is asked for singly.
+        states = await jobs.states(self._hub, ids, site, oldest - CLOCK_SLACK)
         for one in watched:
             if one.job in states:
                 one.tell(states[one.job])

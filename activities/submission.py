@@ -9,19 +9,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 
 from activities.audit import Audit, AuditRecord
 from activities.errors import HubError, NotFound, OutcomeUnknown, Retryable
 from activities.hub import jobs
 from activities.hub.client import Hub
+from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job, SubmitRequest
 
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 12.0)
 """Seconds before each look for a job that may exist: a proxy's 504 can come long before the job does."""
-CLOCK_SLACK = timedelta(minutes=10)
-"""How far the Hub's clock may be off beyond what its answers show."""
 LONGEST_WAIT = 15.0
 """Seconds between two tries while the Hub is away."""
 UNCLEAR_FOR = 1800.0
@@ -134,7 +132,7 @@ class Submission:
 
     async def _find(self) -> int | None:
         """Look several times for a job with exactly our paths; None when there is none for certain."""
-        self._created_from = self._intended() + await self._hub_is_ahead() - CLOCK_SLACK
+        self._created_from = await looked_from(self._hub, self._intended())
         for pause in self._looks:
             await asyncio.sleep(pause)
             job = await self._running_again() or await self._look_until_clear()
@@ -249,14 +247,6 @@ class Submission:
     def _intended(self) -> datetime:
         """The moment of the intent; Temporal's clock, which wrote it, may be ahead of ours."""
         return datetime.fromtimestamp(min(self._sender.intended_us, micros()) / 1_000_000, UTC)
-
-    async def _hub_is_ahead(self) -> timedelta:
-        """How far the Hub's clock is ahead of ours, by the date of its answers; nothing when they have none."""
-        answer = await self._hub.request("GET", "/sites/", params={"page_size": 20})
-        try:
-            return parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
-        except (KeyError, ValueError, TypeError):
-            return timedelta(0)
 
 
 def job_key(site: str, job: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import TypedDict
 
 from temporalio import activity
 
@@ -81,13 +82,20 @@ class Stopping:
         return is_late(micros(), self._not_after_us)
 
 
+class ClaimKind(TypedDict):
+    """How the files of a batch are claimed."""
+
+    trees: bool
+    job: int | None
+
+
 @dataclass
 class Decision:
-    """What is left out of a batch, and the claim on the rest; an earlier attempt's claim is not known any more."""
+    """What is left out of a batch, the claim on the rest, and when the files were looked at: not by this attempt."""
 
     skips: list[FileException]
-    claim: Claim | None = None
-    made: float = 0.0
+    claim: Claim
+    made: float = float("-inf")
 
 
 @dataclass
@@ -121,7 +129,7 @@ class Submits:
             return await self._ended(request, batch, error)
         except Permanent as error:
             ended = await self._ended(request, batch, error)
-            await self.claiming.release(_place(request))
+            await self.claiming.release(_place(request), _turn())
             return ended
         if job is not None:
             sent = _without(batch, decision.skips if decision is not None else [])
@@ -130,7 +138,7 @@ class Submits:
             ended = await self._ended(request, batch)
         else:
             ended = SubmittedBatch(job=None, submitted_us=micros(), begun=False)
-        await self.claiming.release(_place(request))
+        await self.claiming.release(_place(request), _turn())
         return ended
 
     async def _decide_and_send(
@@ -140,24 +148,35 @@ class Submits:
 
         What an earlier attempt decided, it may have sent: that set of paths is looked for first.
         """
-        decision = await self._decided_before(request)
+        decision, claimed = None, _follows_another(request)
+        if claimed:
+            decision = await self._decided_before(request, batch)
         in_doubt = again = decision is not None
         while True:
-            decision = decision or await self._decide(request, batch, stopping, waits_for, again=again)
+            if decision is None:
+                decision = await self._decide(request, batch, stopping, waits_for, again=again, claimed=claimed)
             if decision is None or len(decision.skips) == len(batch.paths):
                 return decision, None
             try:
                 return decision, await self._send(request, batch, decision, stopping, waits_for, in_doubt=in_doubt)
             except Outdated:
-                decision, in_doubt, again = None, False, True
+                decision, in_doubt, again, claimed = None, False, True, True
 
-    async def _decided_before(self, request: SubmitBatch) -> Decision | None:
-        if not request.seek_only and activity.info().attempt == 1:
-            return None
+    async def _decided_before(self, request: SubmitBatch, batch: Batch) -> Decision | None:
+        """Give what an earlier attempt decided and may have sent; None when it has sent nothing, and never will.
+
+        The claim comes first: an attempt writes down what it leaves out, then asks for its claim, then sends.
+        """
+        claim = await self.claiming.take_over(
+            _place(request), request.order.site, batch, turn=_turn(), **_kind(request, batch)
+        )
         skips = await asyncio.to_thread(read_skips, self.storage, *_key(request))
-        if skips is None and not request.order.compare:
-            return Decision([])  # nothing is written down where nothing is compared or left out
-        return None if skips is None else Decision(skips)
+        settled = await asyncio.to_thread(self._settled_before, request, batch)
+        if skips is None and not request.order.compare and not settled:
+            skips = []  # nothing is written down where nothing is compared or left out
+        if skips is None or {one.ordinal for one in settled} - {one.ordinal for one in skips}:
+            return None  # what is written was decided before a job of the batch was cut short
+        return Decision(skips, claim)
 
     async def _decide(
         self,
@@ -167,6 +186,7 @@ class Submits:
         waits_for: list[str | None],
         *,
         again: bool,
+        claimed: bool,
     ) -> Decision | None:
         """Claim the files and look at them, then write down what is left out, before anything is sent.
 
@@ -182,23 +202,28 @@ class Submits:
                     _place(request),
                     order.site,
                     open_ones,
-                    trees=order.discovery is not None,
-                    job=batch.job if order.resubmit and not request.cut_jobs else None,
+                    turn=_turn(),
+                    again=claimed,
                     most=None if limit is None else limit.jobs,
+                    **_kind(request, batch),
                 )
                 if taken is None:
                     waits_for[0] = f"a job to end, since {limit}"
                     await asyncio.sleep(LIMIT_LOOK)
                     continue
                 claim, lost = taken
+                claimed = True
                 began = time.monotonic()
                 ours = _without(open_ones, lost)
                 found = await changed(self.hub, order, ours) if order.compare and ours.paths else []
             except Retryable as error:
+                claimed = True  # the claim came first, before anything was asked of the Hub
                 waits_for[0] = f"the Hub: {error}"
                 await asyncio.sleep(error.retry_after or LONGEST_WAIT / 3)
                 continue
             waits_for[0] = None
+            if not await self.claiming.still_has(claim):
+                continue  # a later attempt may have written down by now what it leaves out
             decision = Decision(sorted([*settled, *lost, *found]), claim, began)
             if decision.skips or order.compare or again:
                 # Nothing written says the same as nothing left out, for a batch that is not compared.
@@ -259,7 +284,7 @@ class Submits:
 
     async def _holds(self, decision: Decision) -> bool:
         """Tell whether a decision may still be sent: it is young, and its claim is still ours."""
-        if decision.claim is None or time.monotonic() - decision.made > FRESH_FOR:
+        if time.monotonic() - decision.made > FRESH_FOR:
             return False
         return await self.claiming.still_has(decision.claim)
 
@@ -314,6 +339,23 @@ def _key(request: SubmitBatch) -> tuple[str, int, int]:
 
 def _place(request: SubmitBatch) -> Place:
     return Place(*_key(request))
+
+
+def _follows_another(request: SubmitBatch) -> bool:
+    """Tell whether an earlier attempt may have sent the batch, and may be at it still."""
+    return request.seek_only or activity.info().attempt > 1
+
+
+def _turn() -> int:
+    """Give this attempt's place among all of its batch: Temporal's own time of it."""
+    return int(activity.info().current_attempt_scheduled_time.timestamp() * 1_000_000)
+
+
+def _kind(request: SubmitBatch, batch: Batch) -> ClaimKind:
+    return {
+        "trees": request.order.discovery is not None,
+        "job": batch.job if request.order.resubmit and not request.cut_jobs else None,
+    }
 
 
 def _without(batch: Batch, skips: list[FileException]) -> Batch:

@@ -109,7 +109,7 @@ class Applying:
         later = self._versions.change(change.policy, (change.number or change.latest) + 1)
         if later is not None:
             raise ApplyError(
-                f"{later.actor} changed {change.policy} meanwhile (version {later.number}): "
+                f"{later.actor} changed `{change.policy}` meanwhile (version {later.number}): "
                 "apply again, it shows what is left to do"
             )
 

@@ -1,5 +1,6 @@
 """The catalog: reads policies from YAML, strictly, and says where each mistake is and what to write instead."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ __all__ = [
     "LoadedPolicy", "PolicyError", "Problem", "dotted", "find_loaded", "find_policy", "load_catalog", "load_policy",
     "policy_files", "read_policy", "same_name",
 ]  # fmt: skip
+
+
+LARGEST_POLICY = 1 << 20
+"""Bytes of a policy as it travels within a wish: what Temporal takes at once is 2 MiB, and a task may carry two."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,20 @@ def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
         raise PolicyError(several(problems)) from None
     problems = list(_empty_lists(document, document.data, ()))
     problems += [document.problem(one.where, dotted(one.where) + one.text) for one in zone_mistakes(policy)]
+    problems += [document.problem((), text) for text in _too_large(policy)]
     if problems:
         raise PolicyError(several(problems))
     return LoadedPolicy(policy, document, content)
+
+
+def _too_large(policy: Policy) -> Iterator[str]:
+    """Refuse what no schedule, wish or run could carry: better here than in an engine that tries for ever."""
+    size = len(json.dumps(policy.model_dump_json()).encode())
+    if size > LARGEST_POLICY:
+        yield (
+            f"the policy is too large: {size:,} bytes with every class written out, at most {LARGEST_POLICY:,} fit "
+            "into a run; say it with fewer patterns, or in several policies"
+        )
 
 
 def load_catalog(*places: Path) -> dict[str, LoadedPolicy]:
@@ -74,8 +90,13 @@ def find_policy(folder: Path, name: str) -> Policy:
 
 
 def find_loaded(folder: Path, name: str) -> LoadedPolicy:
-    """Read the policy of that name from a folder, and keep the places of its words."""
+    """Read the policy of that name from a folder, and keep the places of its words.
+
+    Raises PolicyError also when two files give this name: which one is meant, nobody can know.
+    """
     names: list[str] = []
+    places: dict[str, str] = {}
+    found: LoadedPolicy | None = None
     own: PolicyError | None = None
     for file in policy_files(folder):
         try:
@@ -83,9 +104,14 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
         except PolicyError as error:
             own = error if file.stem == name else own
             continue
-        if loaded.policy.name == name:
-            return loaded
-        names.append(loaded.policy.name)
+        if loaded.policy.name != name:
+            names.append(loaded.policy.name)
+        elif twice := same_name(loaded, places):
+            raise PolicyError(tuple(twice))
+        else:
+            found = loaded
+    if found:
+        return found
     if own:
         raise own
     known = f": {advice(name, sorted(names))}" if names else ", nor any other that can be read"
@@ -93,11 +119,14 @@ def find_loaded(folder: Path, name: str) -> LoadedPolicy:
 
 
 def policy_files(folder: Path) -> list[Path]:
-    """List the YAML files of a folder, in order of their names; hidden files are not policies."""
+    """List what is called a YAML file in a folder, in order of the names; hidden files are not policies.
+
+    Links that lead nowhere, and whatever else cannot be read, are among them: passed over they would look removed.
+    """
     try:
         return sorted(
             file for file in folder.iterdir()
-            if file.suffix in (".yaml", ".yml") and not file.name.startswith(".") and file.is_file()
+            if file.suffix in _SUFFIXES and not file.name.startswith(".")
         )  # fmt: skip
     except OSError as error:
         raise PolicyError((Problem(str(folder), 0, 0, f"the folder cannot be read: {error.strerror}"),)) from error
@@ -121,19 +150,30 @@ def dotted(where: Place) -> str:
 
 
 _EITHER: Final[Mapping[Place, Place]] = {("site",): ("sites",), ("run", "workflow"): ("run", "stages")}
+_SUFFIXES: Final = (".yaml", ".yml")
 _MAY_BE_EMPTY: Final[tuple[Place, ...]] = (("retry", "permanent"), ("run", "fields"))
 
 
 def _content(source: Path | bytes, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, name or "policy"
+    shown_name = name or str(source)
     try:
+        if source.suffix in _SUFFIXES and source.is_fifo():  # Opened, it would wait for somebody who writes.
+            raise PolicyError((Problem(shown_name, 0, 0, "this is a pipe, not a file"),))
         with source.open("rb") as file:
-            return file.read(LARGEST_FILE + 1), name or str(source)
+            return file.read(LARGEST_FILE + 1), shown_name
     except OSError as error:
-        raise PolicyError(
-            (Problem(name or str(source), 0, 0, f"the file cannot be read: {error.strerror}"),)
-        ) from error
+        raise PolicyError((Problem(shown_name, 0, 0, _unreadable(source, error)),)) from error
+
+
+def _unreadable(source: Path, error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder, not a policy's file: give it another name"
+    if isinstance(error, FileNotFoundError):
+        leads = f"the link leads to {source.readlink()}, which is not there" if source.is_symlink() else ""
+        return leads or "there is no such file or folder"
+    return f"the file cannot be read: {error.strerror}"
 
 
 def _empty_lists(document: Document, value: Any, where: Place) -> Iterator[Problem]:

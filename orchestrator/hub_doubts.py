@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 from itertools import islice
 
-from activities.errors import AuthError, NotFound, Permanent
+from activities.errors import AuthError, HubError, NotFound, Permanent
 from activities.hub import sites
 from activities.hub.client import Hub
 from activities.manifests import read_batch
 from activities.preflight import PreflightRequest, findings
 from activities.storage import Storage
 from activities.whereabouts import look
+from orchestrator.hub import open_hub
+from orchestrator.settings import Settings, SettingsError
 from workflows.names import shown
 from workflows.plan import Plan
 from workflows.policy import Policy
@@ -18,6 +22,9 @@ from workflows.units import advice
 
 LOOKED_AT = 1_000
 """So many paths of a list are looked for: enough to see that a list is of another site, or of another time."""
+
+PATIENCE = timedelta(seconds=5)
+"""So long an apply waits for what the Hub says: it is a warning, and no reason to wait for a slow Hub."""
 
 _EXAMPLES = 3
 
@@ -42,6 +49,23 @@ async def unready(hub: Hub, policy: Policy) -> tuple[str, ...]:
             return (f"the Hub does not tell whether it has what a run needs: {error}",)
         doubts |= {finding.problem: None for finding in found if finding.problem}
     return tuple(doubts)
+
+
+async def doubts_before_apply(settings: Settings, policies: Sequence[Policy]) -> list[tuple[str, str]]:
+    """Say of policies that are to be applied what a run would not find at the Hub; a Hub out of reach says nothing."""
+    found: list[tuple[str, str]] = []
+    known: dict[tuple[str, str, tuple[str, ...]], tuple[str, ...]] = {}
+    if settings.hub_url is None or not policies:
+        return found
+    with suppress(HubError, SettingsError, TimeoutError):
+        async with asyncio.timeout(PATIENCE.total_seconds()), open_hub(settings) as hub:
+            for policy in policies:
+                for site in policy.all_sites:
+                    key = (site, policy.run.queue, tuple(policy.run.hub_workflows))
+                    if key not in known:
+                        known[key] = await unready(hub, policy.at(site))
+                    found += [(policy.name, doubt) for doubt in known[key] if (policy.name, doubt) not in found]
+    return found
 
 
 async def unknown_paths(hub: Hub, storage: Storage, policy: Policy, plan: Plan) -> str | None:

@@ -29,6 +29,7 @@ def configure_logs(settings: Settings, *, terminal: bool | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _without_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[structlog.typing.Processor] = (
@@ -64,6 +65,12 @@ def configure_logs(settings: Settings, *, terminal: bool | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _without_colours(logger: Any, method: str, event: Event) -> Event:
+    """Drop uvicorn's second copy of its message, made for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def bind_context(*, run: str | None = None, job: int | None = None, batch: int | None = None) -> None:

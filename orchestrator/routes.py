@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from hashlib import sha256
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.applied_policies import policy_place
-from activities.storage import Exists, Storage
+from activities.applied_policies import keep_policy
+from activities.storage import Storage
 from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
 from workflows.policy import Policy
 from workflows.route_event import RouteEvents
-from workflows.routes import PolicyRoutes, routes_of
+from workflows.routes import PolicyRoutes, table_of
 
 
 class Routes:
@@ -31,12 +30,9 @@ class Routes:
 
     def wanted(self, policy: Policy, version: int) -> list[Wanted]:
         """Give the routes of a policy, all of them as one thing."""
-        routes = routes_of(policy)
-        if not routes:
+        table = table_of(policy, version)
+        if not table.routes:
             return []
-        table = PolicyRoutes(
-            policy=policy.name, version=version, digest=policy.digest, sites=policy.all_sites, routes=routes
-        )
         return [Wanted(self.name, policy.name, policy.name, _digest(table), _text(table), (table, policy))]
 
     async def there(self, known: Iterable[str] = ()) -> list[There]:
@@ -47,8 +43,7 @@ class Routes:
     async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
         """Keep the policy where the router finds it, and give the router its routes."""
         table, policy = wanted.content
-        with suppress(Exists):
-            self._storage.put_new(policy_place(policy.digest), policy.model_dump_json(by_alias=True).encode())
+        keep_policy(self._storage, policy)
         start = WithStartWorkflowOperation(
             RouteEvents.run,
             RouterState(),

@@ -115,8 +115,11 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._wait_for_users(interrupted=error is not None)
-        self.stop()
+        # The command's work is over, and its ending stands: Ctrl-C only makes the services end at once.
+        with suppress(KeyboardInterrupt):
+            self._wait_for_users(interrupted=error is not None)
+        with suppress(KeyboardInterrupt):
+            self.stop()
 
     def wait_for_worker(self) -> None:
         """Return when the worker that this command started works. Raises StackError."""

@@ -119,6 +119,8 @@ def _drift(change: PolicyChange) -> Iterator[str]:
 
 def name_in(file: Path) -> str:
     """Give the name that a file gives its policy, where that much can be read."""
+    if not file.is_file():
+        return file.stem
     try:
         data: Any = read_document(file.read_bytes(), str(file)).data
     except (PolicyError, OSError):

@@ -1,7 +1,7 @@
 """The applied versions of policies: numbered, immutable, content-addressed; the audit says who applied them."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -119,7 +119,7 @@ class Versions:
         stored = self._log.append(record)
         if not stored.same or stored.actor != actor:
             raise VersionError(
-                f"{stored.actor} changed {policy} meanwhile (version {number}): look at the difference again"
+                f"{stored.actor} changed `{policy}` meanwhile (version {number}): look at the difference again"
             )
         return _version(stored)
 
@@ -137,12 +137,31 @@ class Versions:
 
 def applied_version(settings: Settings, policy: Policy) -> int | None:
     """Give the number under which exactly this policy is applied; None when it is not."""
+    applied = newest_version(settings, policy.name)
+    return applied.number if applied is not None and applied.digest == policy.digest else None
+
+
+def newest_version(settings: Settings, policy: str) -> Version | None:
+    """Give the version of a policy that is applied; None when none is."""
+    with _versions(settings) as versions:
+        newest = versions.newest(policy) if versions is not None else None
+    return None if newest is None or newest.removed else newest
+
+
+def ever_applied(settings: Settings) -> list[str]:
+    """Name every policy that was ever applied, also those that were removed."""
+    with _versions(settings) as versions:
+        return [] if versions is None else list(versions.latest())
+
+
+@contextmanager
+def _versions(settings: Settings) -> Iterator[Versions | None]:
+    """Open the versions of an installation without its engine; None where nothing was ever recorded."""
     log = AuditLog(settings.audit.get_secret_value())
     try:
-        applied = Versions(log, open_storage(settings.storage)).newest(policy.name) if log.is_there() else None
+        yield Versions(log, open_storage(settings.storage)) if log.is_there() else None
     finally:
         log.close()
-    return applied.number if applied is not None and applied.digest == policy.digest else None
 
 
 def _version(record: Stored) -> Version:

@@ -1,5 +1,6 @@
 """The difference that an apply makes, for people and for scripts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import show
@@ -9,10 +10,11 @@ if TYPE_CHECKING:
 
 _MARKS = {"create": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red"), "unchanged": (" ", "dim")}
 _MOST_LINES = 60
+_MOST_NAMES = 8
 
 
-def print_difference(difference: "Difference") -> None:
-    """Print what happens to each policy, and how many there are of each kind."""
+def print_difference(difference: "Difference", *, whole: bool) -> None:
+    """Print what happens to each policy, and how many there are of each kind; `whole` when it is of a folder."""
     from orchestrator.applying import Action
 
     for change in difference.changes:
@@ -24,8 +26,8 @@ def print_difference(difference: "Difference") -> None:
         show.note(f"  the engine keeps {kept} of {orphan.policy}, and {stays}", "yellow")
     if difference.orphans and not (difference.others or any(change.applied for change in difference.changes)):
         show.note("  This audit knows of no applied policy at all: is ORCHESTRATOR_AUDIT_URL the right one?", "yellow")
-    for name in difference.others:
-        show.note(f"  {name} is applied, and not among these: it stays (--prune removes it)")
+    if whole and difference.others:
+        show.note(f"  {_others(difference.others)}")
     counts = {action: difference.count(action) for action in Action}
     told = [
         f"{counts[Action.CREATE]} to create",
@@ -34,6 +36,13 @@ def print_difference(difference: "Difference") -> None:
         f"{counts[Action.UNCHANGED]} unchanged",
     ]
     show.say(("Nothing to do: " if difference.empty else "Policies: ") + ", ".join(told) + ".")
+
+
+def _others(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is applied, and not in the folder: it stays (--prune removes it)"
+    some = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    return f"{len(names)} policies are applied, and not in the folder: they stay (--prune removes them): {some}"
 
 
 def _print_change(change: "PolicyChange") -> None:

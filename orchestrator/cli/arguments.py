@@ -49,6 +49,16 @@ def read_loaded(settings: "Settings", text: str) -> "LoadedPolicy":
     return find_loaded(settings.policies_dir, text)
 
 
+def place_of(folder: Path, text: str) -> Path:
+    """Give the file or folder that an argument names, or the file of a policy of the catalog."""
+    from orchestrator.catalog import find_loaded
+
+    place = Path(text)
+    if place.suffix in (".yaml", ".yml") or "/" in text or place.exists() or not folder.is_dir():
+        return place
+    return Path(find_loaded(folder, text).document.name)
+
+
 def narrowed(policy: "Policy", site: str | None) -> "Policy":
     """Give the policy for the one site that is meant; raises Refusal when that is not clear."""
     if site is None and len(policy.all_sites) > 1:
@@ -81,11 +91,15 @@ def refuse_wrong(places: list[Path]) -> "dict[str, LoadedPolicy]":
 
 def refuse_unapplied(name: str, applied: Iterable[str]) -> None:
     """Refuse a policy that is not applied, and say which ones are."""
+    from orchestrator.settings import load_settings
     from workflows.units import advice
 
     names = sorted(applied)
     if name not in names:
-        known = advice(name, names) if names else "nothing is applied yet, `orchestrator apply` does that"
+        if name in catalog_names(load_settings()):
+            known = f"`orchestrator apply {name}` does that"
+        else:
+            known = advice(name, names) if names else "nothing is applied yet, `orchestrator apply` does that"
         raise Refusal(f"policy {name} is not applied: {known}")
 
 

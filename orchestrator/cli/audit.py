@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from activities.ledger.records import Stored
     from activities.ledger.verdict import Verdict
 
-audit_app = typer.Typer(help="Read the audit, and verify its chain.", no_args_is_help=True)
+_RUNS_LOOKED_AT = 1_000
+
+audit_app = typer.Typer(
+    help="Read the audit, and verify its chain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @audit_app.command("list")
@@ -36,6 +44,8 @@ def list_records(
     start = None if since is None else _moment(since)
     with _opened() as log:
         found = log.records(run=run, event=event, since=start, limit=limit, newest=True)
+        if run is not None and not found:
+            _refuse_unknown(log, run)
     if as_json:
         for record in found:
             show.document(record.model_dump(mode="json", exclude={"same"}))
@@ -77,6 +87,19 @@ def verify(
             show.say(f"The noted hash is that of record {show.number(place or 0)}, {after} before the end.", "green")
     if not verdict.ok or missing is not None:
         raise typer.Exit(Ending.ENDED_BADLY)
+
+
+def _refuse_unknown(log: "AuditLog", run: str) -> None:
+    """Refuse a run that nothing at all is recorded of."""
+    from activities.ledger.events import Event
+    from workflows.units import nearest
+
+    if log.records(run=run, limit=1):
+        return
+    newest = log.records(event=str(Event.RUN_STARTED), limit=_RUNS_LOOKED_AT, newest=True)
+    close = nearest(run, [str(one.run) for one in newest])
+    there = f"did you mean `{close}`?" if close else "`orchestrator runs list` shows those there are"
+    raise Refusal(f"--run {run}: nothing is recorded of such a run: {there}")
 
 
 def _noted(text: str) -> tuple[int | None, str]:

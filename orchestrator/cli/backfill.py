@@ -76,6 +76,8 @@ def _look(
     current = engine.versions.current()
     refuse_unapplied(name, current)
     policy = narrowed(engine.versions.policy(current[name]), site)
+    if not any(trigger.schedule for trigger in policy.triggers):
+        raise Refusal(f"policy {name} has no schedule, so there are no past starts to make")
     found = past_starts(engine, policy, since, until)
     if len(found) > MOST:
         raise Refusal(f"there are more than {MOST} starts in that time: choose a shorter one")

@@ -1,12 +1,11 @@
 """`check`: are the policies right, and do their own tests hold? Offline."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, known_word
+from orchestrator.cli.arguments import JsonOption, known_word, place_of
 from orchestrator.cli.endings import Ending
 
 if TYPE_CHECKING:
@@ -17,7 +16,8 @@ FORMATS = ("text", "json", "github", "junit")
 
 def check(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE|FOLDER]...", help="What to check; default: all policies.")
+        list[str] | None,
+        typer.Argument(metavar="[POLICY|FILE|FOLDER]...", help="What to check; default: all policies."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail the check, too.")] = False,
     as_json: JsonOption = False,
@@ -31,7 +31,8 @@ def check(
     from orchestrator.check import check as check_files
     from orchestrator.settings import load_settings
 
-    report = check_files(paths or [load_settings().policies_dir], strict=strict)
+    folder = load_settings().policies_dir
+    report = check_files([place_of(folder, text) for text in paths or ()] or [folder], strict=strict)
     if as_json or form == "json":
         show.document(report.to_json())
     elif form == "text":

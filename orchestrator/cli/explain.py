@@ -63,6 +63,9 @@ def explain(
         )
     if record.type == "directory":
         raise Refusal(f"{shown(path)} is a folder: a policy decides about files. Name one of the files in it.")
+    if record.type not in (None, "file"):
+        kind = f"a {record.type}" if record.type != "other" else "a pipe, a socket or a device"
+        raise Refusal(f"{shown(path)} is {kind}, not a file: no run ever takes it, whatever the rules say.")
     from orchestrator.explaining import explain_file
 
     found = explain_file(policy, loaded.document, record, round(moment.timestamp() * 1_000_000))

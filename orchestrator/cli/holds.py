@@ -43,20 +43,20 @@ def pause(policy: AppliedArgument, reason: NoteOption = "", as_json: JsonOption 
 def resume(policy: AppliedArgument, reason: NoteOption = "", as_json: JsonOption = False) -> None:
     """Let a paused policy start again, whether it was paused here or in Temporal."""
 
-    async def ask(engine: "Engine") -> "Resumed":
+    async def ask(engine: "Engine") -> "tuple[Resumed, bool]":
         from orchestrator.holding import resume_policy
 
         done = await resume_policy(engine, policy, actor=show.actor(), reason=reason)
         if not done.lifted and not done.schedules:
             _refuse_unapplied(engine, policy)
-        return done
+        return done, policy in engine.versions.current()
 
-    done = with_engine(ask)
+    done, applied = with_engine(ask)
     if as_json:
         document = {"policy": policy, "lifted": max(len(done.lifted), done.schedules)}
         show.document({**document, "held": str(done.still[0]) if done.still else None, "holds": _documents(done.still)})
         return
-    show.say(_resumed(policy, done))
+    show.say(_resumed(policy, done, applied=applied))
     for hold in done.lifted:
         show.note(f"Lifted: {hold}.")
     for hold in done.still:
@@ -178,9 +178,11 @@ def _listed(holds: "list[Hold]") -> str:
     return "".join(f"\n  {hold.number:>{width}}  {hold}" for hold in holds)
 
 
-def _resumed(policy: str, done: "Resumed") -> str:
+def _resumed(policy: str, done: "Resumed", *, applied: bool) -> str:
     if not done.lifted and not done.schedules:
         return f"{policy} was not paused."
+    if not applied:
+        return f"{policy} is not paused any more. It is not applied, so nothing starts it by itself."
     return f"{policy} is not paused any more." if done.still else f"{policy} starts by itself again."
 
 

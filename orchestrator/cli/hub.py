@@ -207,7 +207,9 @@ def _print(answer: Any, *, as_json: bool) -> None:
 def _list(word: str, *, as_json: bool) -> None:
     from activities.hub.contract import operations
 
-    found = [one for one in operations() if word.lower() in one.name.lower()]
+    every = operations()
+    found = [one for one in every if one.method == word.upper()]  # `get` alone is no part of `/targets/`.
+    found = found or [one for one in every if word.lower() in one.name.lower()]
     if not found:
         raise Refusal(f"no operation of the Hub has {word!r} in it. `orchestrator hub` lists all of them.")
     if as_json:

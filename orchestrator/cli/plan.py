@@ -14,7 +14,7 @@ from orchestrator.cli.arguments import (
     PolicyArgument,
     SiteOption,
     narrowed,
-    read_policy,
+    read_loaded,
     read_time,
 )
 from orchestrator.cli.endings import Ending, Refusal
@@ -56,11 +56,14 @@ def plan(
     from orchestrator.settings import load_settings
 
     settings = load_settings()
-    policy, moment = narrowed(read_policy(settings, policy_name), site), read_time(as_of)
+    loaded, moment = read_loaded(settings, policy_name), read_time(as_of)
+    policy = narrowed(loaded.policy, site)
     if out is not None:
         _check_target(out)
     from orchestrator.previews import Wish, first_files
 
+    if loaded.document.name != policy_name:
+        show.note(f"policy {policy.name} of {loaded.document.name}")
     other = None if diff is None else _other(settings, policy, diff)
     found = _made(settings, policy, Wish(as_of=moment, other=other, out=None if out is None else out.resolve()))
     first = first_files(settings, found.plan, files)

@@ -265,7 +265,7 @@ def _print_warnings(found: "Preview") -> None:
         for example in inventory.examples:
             show.say(f"  {printable(example)}", style="yellow")
     for doubt in found.doubts:
-        show.say(f"\nLook: {doubt}.", style="red")
+        show.say(f"\nLook: {doubt}{'' if doubt.endswith('?') else '.'}", style="red")
     if stands.unready:
         words = ", ".join(stands.unready)
         show.say(f"\nThis version reads {words}, but does not run it yet: a run would be refused.", style="red")

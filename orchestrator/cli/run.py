@@ -26,6 +26,7 @@ from orchestrator.cli.endings import Ending, Refusal, plain
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from orchestrator.catalog import LoadedPolicy
     from orchestrator.settings import Settings
     from orchestrator.stack import Stack
     from workflows.policy import Policy
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from workflows.starts import Start
 
 _SILENCE = 120.0
+_TOLD_AFTER = 3.0
 _LOOK = 2.0
 
 
@@ -59,6 +61,7 @@ def run(
     if not policy.enabled:
         raise Refusal(f"policy {policy.name} is disabled: set `enabled: true` in it first")
     _refuse_future(policy, moment)
+    _tell_file(settings, found)
     needs = (TEMPORAL, HUB, WORKER) if wait is not False else (TEMPORAL,)
 
     async def begin(stack: Stack) -> tuple["Client", "Start"]:
@@ -100,6 +103,20 @@ def run(
             finish(stack, report, as_json=as_json)
 
 
+def _tell_file(settings: "Settings", loaded: "LoadedPolicy") -> None:
+    """Say which file is run, and whether it is what is applied."""
+    from orchestrator.versions import newest_version
+
+    policy, file = loaded.policy, loaded.document.name
+    applied = newest_version(settings, policy.name)
+    if applied is None:
+        show.note(f"policy {policy.name} of {file}, which is not applied")
+    elif applied.digest != policy.digest:
+        show.note(f"policy {policy.name} of {file}: the file differs from applied version {applied.number}", "yellow")
+    else:
+        show.note(f"policy {policy.name} of {file}, applied version {applied.number}")
+
+
 def _refuse_future(policy: "Policy", moment: datetime | None) -> None:
     if moment is not None and moment > datetime.now(UTC):
         then = show.stamp(moment)
@@ -136,13 +153,14 @@ async def _watch(client: "Client", name: str, stack: "Stack") -> "RunReport":
     from orchestrator.runs import run_report
 
     silent_since: float | None = None
+    told = False
     asked = ""
     standings = Standings(client, stack.settings, name)
     with live() as update, closing(standings):
         while True:
             try:
                 async for standing in standings.watch():
-                    silent_since = None
+                    silent_since, told = None, False
                     update(standing)
                     progress = standing.progress
                     wanted = progress.status.approval
@@ -157,6 +175,13 @@ async def _watch(client: "Client", name: str, stack: "Stack") -> "RunReport":
                 ):  # fmt: skip
                     raise
                 silent_since = silent_since or time.monotonic()
+                if not told and time.monotonic() - silent_since > _TOLD_AFTER:
+                    told = True
+                    show.note(
+                        f"The engine does not answer. The run is kept: it goes on with `orchestrator up`, and "
+                        f"`orchestrator runs watch {name}` shows it again.",
+                        style="yellow",
+                    )
                 if time.monotonic() - silent_since > _SILENCE:
                     raise Refusal(
                         f"No answer about {name} for {_SILENCE:.0f} s. The run is kept: "

@@ -1,12 +1,16 @@
 """`starts`: what the triggers wished for, and what became of each: begun, queued, skipped, missed, and why."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption, known_word
+from orchestrator.cli.arguments import JsonOption, catalog_names, known_word
+from orchestrator.cli.endings import Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
 
 _WORDS = ("begun", "queued", "skipped", "missed")
 
@@ -22,7 +26,10 @@ def starts(
     from orchestrator.start_records import start_records
 
     known_word("--state", state, _WORDS)
-    found = start_records(load_settings(), policy=policy, state=state, limit=limit)
+    settings = load_settings()
+    found = start_records(settings, policy=policy, state=state, limit=limit)
+    if policy is not None and not found:
+        _refuse_unknown(settings, policy)
     if as_json:
         show.document(found)
     elif not found:
@@ -32,6 +39,19 @@ def starts(
         for one in found:
             table.add_row(_when(one), one["policy"], one["text"], one["state"], one.get("run") or one.get("why") or "")
         show.table(table)
+
+
+def _refuse_unknown(settings: "Settings", policy: str) -> None:
+    """Refuse a name that is no policy's: neither in the folder, nor ever applied, nor of any start."""
+    from orchestrator.start_records import start_records
+    from orchestrator.versions import ever_applied
+    from workflows.units import advice
+
+    started = {str(one["policy"]) for one in start_records(settings, policy=None, state=None, limit=100_000)}
+    known = sorted({*catalog_names(settings), *ever_applied(settings), *started})
+    if policy not in known:
+        there = advice(policy, known) if known else "none is in the folder, and none was ever applied"
+        raise Refusal(f"there is no policy {policy} and no start of it: {there}")
 
 
 def _when(one: dict[str, Any]) -> str:

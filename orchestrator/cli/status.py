@@ -28,7 +28,10 @@ def status(
     from orchestrator.settings import load_settings
     from orchestrator.standings import read_folder, standings
 
-    folder = read_folder(load_settings().policies_dir)
+    place = load_settings().policies_dir
+    folder = read_folder(place)
+    if not place.is_dir():
+        show.note(f"There is no folder {place}: ORCHESTRATOR_POLICIES_DIR names another.", style="yellow")
 
     async def look(engine: "Engine") -> "list[PolicyStanding]":
         with show.waiting("comparing"):

@@ -112,6 +112,15 @@ def marked(descriptor: int) -> bool | None:
     return True
 
 
+def marked_at(folder: int, name: bytes) -> bool:
+    """Say whether the file of a name in an open folder carries the mark of a stub, without opening it."""
+    try:
+        os.getxattr(b"/proc/self/fd/%d/%b" % (folder, name), MARK, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def take_lease(descriptor: int, *, required: bool) -> bool:
     """Make whoever opens the file wait until this descriptor is closed, where the system has leases.
 

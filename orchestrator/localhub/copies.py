@@ -1,13 +1,15 @@
 """The record of every copy in the target: of which file, under which name, its checksum, and who holds the data now."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from os import stat_result
 
 _COLUMNS = "id, ino, path, object, size, mtime_ns, atime_ns, sha256, state"
 _AT_ONCE = 500
+_ATTRIBUTES = 4096
+"""Bytes of the block that a file system may spend on the attributes of a file."""
 
 
 class Residence(StrEnum):
@@ -54,12 +56,6 @@ def copies_of(database: sqlite3.Connection, inos: Iterable[int]) -> dict[int, Co
     return found
 
 
-def copy_by_id(database: sqlite3.Connection, number: int) -> Copy | None:
-    """Find a copy by its record number."""
-    row = database.execute(f"SELECT {_COLUMNS} FROM copies WHERE id = ?", (number,)).fetchone()
-    return _copy(row) if row else None
-
-
 def owner_of(database: sqlite3.Connection, object_name: bytes) -> Copy | None:
     """Find the copy that lies under this name in the target."""
     row = database.execute(f"SELECT {_COLUMNS} FROM copies WHERE object = ?", (object_name,)).fetchone()
@@ -89,16 +85,22 @@ def forget_copy(database: sqlite3.Connection, number: int) -> None:
     database.execute("DELETE FROM copies WHERE id = ?", (number,))
 
 
-def shown_residence(seen: stat_result, copy: Copy | None) -> Residence:
-    """Say from one stat result and the record where the data are, as a listing shows it."""
+def shown_residence(seen: stat_result, copy: Copy | None, marked: Callable[[], bool]) -> Residence:
+    """Say from one stat result and the record where the data are, as a listing shows it.
+
+    A migrated file that has blocks was rewritten, or is a new one with the number of one that was deleted. In a small
+    file one block may be that of the attributes alone; `marked` then tells whether it carries the mark of a stub.
+    """
     if copy is None:
         return Residence.RESIDENT
+    if copy.state is Residence.MIGRATED and seen.st_size > 0:
+        if seen.st_blocks * 512 < seen.st_size:
+            return Residence.MIGRATED
+        small = seen.st_blocks * 512 <= _ATTRIBUTES and copy.describes(seen)
+        return Residence.MIGRATED if small and marked() else Residence.RESIDENT
     if copy.describes(seen):
         return copy.state
-    if seen.st_blocks == 0 and seen.st_size == copy.size > 0:
-        return Residence.MIGRATED
-    sparse = seen.st_blocks * 512 < seen.st_size
-    return Residence.MIGRATED if copy.state is Residence.MIGRATED and sparse else Residence.RESIDENT
+    return Residence.MIGRATED if seen.st_blocks == 0 and seen.st_size == copy.size > 0 else Residence.RESIDENT
 
 
 def _copy(row: sqlite3.Row) -> Copy:

@@ -23,37 +23,41 @@ class Migrate:
         self.kind = "copy" if keep else "free"
 
     def prepare(self, work: Work, visits: Visits) -> None:
-        """Take the file and write a copy of it into the target, unless an equal one is there."""
+        """Take the file and write a copy of it into the target, unless an equal one is there.
+
+        A record is found by inode number, and its size and times say nothing certain: whoever rewrites a file may set
+        its time back, and a new file may get the number of one that was deleted. Only the bytes say it.
+        """
         database = self._ground.store.read()
         residence = take(work, self._ground, visits, database, os.O_RDONLY if self._keep else os.O_RDWR)
         if residence is Residence.MIGRATED and work.stat.st_size > 0:
             raise skipped("already_migrated", "the data are in the target already")
-        if residence is not Residence.RESIDENT and self._ground.target.holds(visits.target, work.record):
+        work.began = time.time()
+        if residence is not Residence.RESIDENT and self._has_copy(work, visits):
             if self._keep or residence is Residence.MIGRATED:
                 raise skipped(f"already_{residence.value}", "an equal copy is in the target already")
             return
         if not self._ground.pools.has_room("target", work.stat.st_size):
             raise failed("no_space", "the target has no room for the copy")
-        work.began = time.time()
         work.draft = self._ground.target.draft(visits.target, work.descriptor)
         work.unsynced = work.draft.descriptor
         self._ground.pools.changed("target", os.fstat(work.draft.descriptor).st_blocks * 512)
 
     def verify(self, work: Work, visits: Visits) -> None:
-        """Read the new copy back, and see that the file did not change under it."""
+        """Read the new copy back, and see that the file did not change since its bytes were read."""
         draft = work.draft
-        if draft is None:
-            return
+        size, sha256 = (draft.size, draft.sha256) if draft is not None else (work.record.size, work.record.sha256)
         if time.time() - work.stat.st_ctime < _CLOCK_TICK:
             time.sleep(
                 _CLOCK_TICK
             )  # writes within one tick of the clock leave the times alone: let it pass, look again
         try:
             fresh = work.began - work.stat.st_ctime < _CLOCK_TICK
-            unchanged = draft.size == work.stat.st_size and _same(os.fstat(work.descriptor), work.stat)
-            if not unchanged or (fresh and checksum(work.descriptor) != draft.sha256):
+            unchanged = size == work.stat.st_size and _same(os.fstat(work.descriptor), work.stat)
+            if not unchanged or (fresh and checksum(work.descriptor) != sha256):
                 raise failed("changed", "the file changed while it was being copied")
-            self._ground.target.verify(draft)
+            if draft is not None:
+                self._ground.target.verify(draft)
         except BaseException:
             self.drop(work, visits)
             raise
@@ -100,7 +104,10 @@ class Migrate:
             blocks.take_lease(descriptor, required=True)
         except blocks.FileBusy as error:
             raise skipped("busy", str(error)) from error
-        if not _same(os.fstat(descriptor), work.stat) or not copy.describes(work.stat):
+        now = os.fstat(descriptor)
+        # Nobody can set a ctime back; it also changes with a name or an owner, and then the bytes have to speak.
+        touched = now.st_ctime_ns != work.stat.st_ctime_ns and checksum(descriptor) != copy.sha256
+        if touched or not _same(now, work.stat) or not copy.describes(work.stat):
             raise failed("changed", "the file changed after it was copied")
         free_blocks(descriptor, copy)
         self._ground.pools.changed("primary", (os.fstat(descriptor).st_blocks - work.stat.st_blocks) * 512)
@@ -114,6 +121,12 @@ class Migrate:
         if outcome.state is PathState.PROCESSED and not self._keep and work.record.id is not None:
             set_residence(database, work.record.id, Residence.MIGRATED)
 
+    def _has_copy(self, work: Work, visits: Visits) -> bool:
+        """Tell by the bytes of both whether the copy that the record names is one of this very file."""
+        if work.stat.st_size > 0 and checksum(work.descriptor) != work.record.sha256:
+            return False
+        return self._ground.target.holds(visits.target, work.record)
+
     def drop(self, work: Work, visits: Visits) -> None:
         """Discard a copy that was written and came to nothing."""
         if work.draft is not None:
@@ -126,6 +139,7 @@ def free_blocks(descriptor: int, copy: Copy) -> None:
     """Turn a file into a stub that shows its size and times."""
     blocks.mark(descriptor)
     blocks.free(descriptor, copy.size)
+    blocks.mark(descriptor)  # once more: on a full disk there may have been no room for the mark before
     os.utime(descriptor, ns=(copy.atime_ns, copy.mtime_ns))
 
 

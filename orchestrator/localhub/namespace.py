@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 
+from orchestrator.localhub import blocks
 from orchestrator.localhub.copies import Copy, copies_of, shown_residence
 from orchestrator.localhub.names import BadPath, Mount
 from orchestrator.localhub.store import Store
@@ -29,6 +30,8 @@ class Entry:
     path: bytes
     seen: os.stat_result
     copy: Copy | None
+    residence: str | None
+    """Where a file's data are; nothing for what is not a file."""
 
     @property
     def name(self) -> bytes:
@@ -44,11 +47,6 @@ class Entry:
         if stat.S_ISDIR(mode):
             return "directory"
         return "symlink" if stat.S_ISLNK(mode) else "other"
-
-    @property
-    def residence(self) -> str | None:
-        """Where a file's data are; nothing for what is not a file."""
-        return shown_residence(self.seen, self.copy).value if self.type == "file" else None
 
 
 class Namespace:
@@ -66,10 +64,10 @@ class Namespace:
         relative = self._relative(path)
         with self._files.visit() as visit:
             try:
-                seen = visit.stat(relative)
+                seen, (folder, _) = visit.stat(relative), visit.place(relative)
             except OSError as error:
                 raise NotThere from error
-        return self._entries([(self._mount.virtual(relative), seen)])[0]
+            return self._entries(folder, [(self._mount.virtual(relative), seen)])[0]
 
     def names(self, path: bytes, kind: str | None = None) -> list[bytes]:
         """List the names in a folder in the order of their bytes, of one type only if wanted; raise NotThere."""
@@ -100,12 +98,12 @@ class Namespace:
                 found.append((prefix + name, os.stat(name, dir_fd=folder, follow_symlinks=False)))
             except FileNotFoundError:
                 continue
-        return self._entries(found)
+        return self._entries(folder, found)
 
-    def _entries(self, found: list[tuple[bytes, os.stat_result]]) -> list[Entry]:
+    def _entries(self, folder: int, found: list[tuple[bytes, os.stat_result]]) -> list[Entry]:
         database: sqlite3.Connection = self._store.read()
         copies = copies_of(database, [seen.st_ino for _, seen in found if stat.S_ISREG(seen.st_mode)])
-        return [Entry(path, seen, copies.get(seen.st_ino)) for path, seen in found]
+        return [entry_of(folder, path, seen, copies.get(seen.st_ino)) for path, seen in found]
 
     def _names(self, visit: Visit, relative: bytes) -> list[bytes]:
         seen = os.fstat(visit.folder(relative))
@@ -128,6 +126,14 @@ class Namespace:
             return self._mount.relative(path)
         except BadPath as error:
             raise NotThere from error
+
+
+def entry_of(folder: int, path: bytes, seen: os.stat_result, copy: Copy | None) -> Entry:
+    """Give the entry of what lies at a path, whose folder is open."""
+    if not stat.S_ISREG(seen.st_mode):
+        return Entry(path, seen, copy, None)
+    name = path.rpartition(b"/")[2]
+    return Entry(path, seen, copy, shown_residence(seen, copy, lambda: blocks.marked_at(folder, name)).value)
 
 
 @lru_cache(maxsize=1024)

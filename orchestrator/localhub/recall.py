@@ -55,6 +55,9 @@ class Recall:
         copy = work.record
         source = self._ground.target.open(visits.target, copy.object)
         blocks.take_lease(work.descriptor, required=False)
+        if os.fstat(work.descriptor).st_size != copy.size or not blocks.hollow(work.descriptor):
+            os.close(source)
+            raise failed("changed_stub", "the file was written to just now; its bytes and the copy are both kept")
         try:
             size, digest = copy_bytes(source, work.descriptor, self._ground.throttle.moved)
             if size != copy.size or digest != copy.sha256:

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.localhub.clock import now_us, parse_us
 from orchestrator.localhub.copies import copies_of
 from orchestrator.localhub.names import Mount, text_of
-from orchestrator.localhub.namespace import Entry, group_name, owner_name
+from orchestrator.localhub.namespace import Entry, entry_of, group_name, owner_name
 from orchestrator.localhub.store import Store
 from orchestrator.localhub.tree import Tree
 
@@ -135,12 +135,12 @@ class Searches:
         with self._files.visit() as visit:
             while folders:
                 here = folders.pop()
-                found = visit.entries(here)
+                found, folder = visit.entries(here), visit.folder(here)
                 copies = copies_of(database, [seen.st_ino for _, seen in found])
                 prefix = self._mount.virtual(here) + b"/"
                 below = []
                 for name, stat in found:
-                    entry = Entry(prefix + name, stat, copies.get(stat.st_ino))
+                    entry = entry_of(folder, prefix + name, stat, copies.get(stat.st_ino))
                     seen = _seen(entry)
                     if all(_meets(seen, *term) for term in wanted):
                         yield entry.path, seen

@@ -113,11 +113,14 @@ def judge(descriptor: int, seen: os.stat_result, copy: Copy | None) -> Residence
             raise failed("unknown_stub", "the file is a stub, and no record says where its data are")
         return Residence.RESIDENT
     if seen.st_size == copy.size and not empty and blocks.hollow(descriptor):
-        return Residence.MIGRATED
-    if copy.describes(seen):
-        return copy.state if empty else Residence.PREMIGRATED
+        if blocks.marked(descriptor) is not False:
+            return Residence.MIGRATED
+        if copy.state is Residence.MIGRATED:
+            raise failed("unknown_stub", "the file holds no data and no mark of a stub: it may be another file by now")
     if copy.state is Residence.MIGRATED and not empty and _still_a_stub(descriptor, seen):
         raise failed("changed_stub", "the file was written to while its data were away; both are kept")
+    if copy.describes(seen):
+        return copy.state if empty else Residence.PREMIGRATED
     return Residence.RESIDENT
 
 

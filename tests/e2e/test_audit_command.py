@@ -54,6 +54,14 @@ def test_list_as_json_gives_whole_records_of_the_filter(written: AuditLog) -> No
     assert found[0] == written.records(run="r1")[0].model_dump(mode="json", exclude={"same"})
 
 
+def test_a_run_that_nothing_is_recorded_of_is_refused_with_the_nearest(written: AuditLog) -> None:
+    body = {"policy": "archive", "as_of": None, "reason": ""}
+    written.append(AuditRecord(event=Event.RUN_STARTED, actor="ann", run="archive-1", key="s", body=body))
+    with pytest.raises(Refusal, match="nothing is recorded of such a run: did you mean `archive-1`"):
+        command("list", "--run", "archiv-1")
+    assert command("list", "--run", "r1", "--event", "run.started")[0] == 0
+
+
 def test_a_since_that_is_no_time_is_refused_with_what_would_do(written: AuditLog) -> None:
     with pytest.raises(Refusal, match="2026-05-01T10:00Z or an age such as 2h"):
         command("list", "--since", "yesterday-ish")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from activities.audit import AuditLog, AuditRecord, AuditUnavailable, WrongDatabase
-from activities.claims import Claim, Claims, Holder, Place, is_covered, key_of
+from activities.claims import Claim, Claims, Holder, Overtaken, Place, is_covered, key_of
 from tests.e2e.audit_databases import raw
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
@@ -172,6 +172,37 @@ def test_a_later_attempt_takes_the_claim_over_and_the_first_one_hears_of_it(clai
     assert others == {}
     assert (claims.still_has(first), claims.still_has(second)) == (False, True)
     assert take(claims, THEIRS, "/a", "/b", "/c") == {"/b": "ours", "/c": "ours"}
+
+
+def test_an_earlier_attempt_neither_takes_a_claim_back_nor_gives_it_back(claims: Claims) -> None:
+    claims.take(OURS, SITE, ["/a"], turn=9)
+    second, _ = claims.take(OURS, SITE, ["/a"], turn=10)
+    with pytest.raises(Overtaken):
+        claims.take(OURS, SITE, ["/a"], turn=9)
+    claims.release(OURS, turn=9)
+    assert claims.still_has(second)
+    assert claims.take(OURS, SITE, ["/a", "/b"], turn=10)[1] == {}
+    claims.release(OURS, turn=10)
+    assert claims.count() == 0
+
+
+def test_an_attempt_that_claims_again_and_has_nothing_left_was_overtaken_and_spoils_no_other_change(
+    claims: Claims,
+) -> None:
+    claims.take(OURS, SITE, ["/a"], turn=1)
+    claims.release(OURS, turn=2)
+    again = claims.taking(OURS, SITE, ["/a"], turn=1, again=True)
+    first, second = claims.together([again, claims.taking(THEIRS, SITE, ["/a"])])
+    assert isinstance(first, Overtaken)
+    assert not isinstance(second, Overtaken)
+    assert claims.still_has(second[0])
+
+
+def test_a_claim_of_the_version_before_can_be_taken_over(claims: Claims, url: str) -> None:
+    claims.take(OURS, SITE, ["/a"])
+    raw(url, lambda connection: connection.execute(text("UPDATE claim_holders SET token = 'f00dfeedf00dfeed'")))
+    claim, _ = claims.take(OURS, SITE, ["/a"], turn=1)
+    assert claims.still_has(claim)
 
 
 def test_a_claim_that_nobody_has_is_no_claim(claims: Claims) -> None:

@@ -1,9 +1,16 @@
 """Applying, pausing, freezing and rolling back by command, as an administrator types it."""
 
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from activities.ledger.log import AuditLog
+from orchestrator.settings import load_settings
 from tests.machine import Machine, eventually
 
 SCHEDULED = """\
@@ -40,6 +47,8 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     seen = machine.run("status")
     assert (seen.returncode, "invalid" in seen.stdout, "nightly" in seen.stdout) == (2, True, True)
     (machine.policies / "wrong.yaml").unlink()
+    left, seen = _interrupted_at_the_question(machine, "apply")
+    assert (left, "[y/N]" in seen) == (130, True), seen
     asked = machine.run("apply")
     assert (asked.returncode, "add --yes" in asked.stderr) == (2, True)
     applied = machine.run("apply", "--yes", "--reason", "the first")
@@ -76,12 +85,40 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
 
     machine.run("pause", "nightly", "--note", "to be removed")
     gone = machine.run("destroy", "nightly", "--yes")
-    assert machine.json("resume", "nightly")["lifted"] == 1
-    assert machine.run("resume", "nightly").returncode == 2
+    assert "It is not applied, so nothing starts it by itself." in machine.run("resume", "nightly").stdout
+    again = machine.run("resume", "nightly")
+    assert (again.returncode, "`orchestrator apply nightly` does that" in again.stderr) == (2, True)
     assert (gone.returncode, "- nightly  is removed" in gone.stdout) == (0, True)
     [standing] = machine.json("status")
     assert (standing["version"], standing["folder"], standing["parts"]) == (None, "not applied", [])
     assert machine.run("audit", "verify").returncode == 0
+
+
+def test_an_interrupted_apply_says_what_is_recorded_and_what_finishes_it(machine: Machine) -> None:
+    for number in range(25):
+        (machine.policies / f"p{number:02}.yaml").write_text(SCHEDULED.replace("nightly", f"p{number:02}"))
+    machine.up()
+    settings = load_settings(state_dir=machine.state)
+    log = AuditLog(settings.audit.get_secret_value())
+    applying = machine.start("apply", "--yes")
+    assert eventually(lambda: bool(log.records(event="policy.applied", limit=1)))
+    applying.send_signal(signal.SIGINT)
+    _, said = applying.communicate(timeout=30)
+    made = len(log.records(event="policy.applied", limit=1_000))
+    log.close()
+    are = "is" if made == 1 else "are"
+    assert (applying.returncode, made < 25) == (130, True)
+    assert f"Interrupted: of 25 new versions {made} {are} recorded (p00" in said
+    assert said.endswith(": `orchestrator apply` finishes it.\n")
+    finished = machine.run("apply", "--yes")
+    assert f"Policies: {25 - made} to create, " in finished.stdout
+    (machine.policies / "p00.yaml").write_text(SCHEDULED.replace("nightly", "p00").replace(": migrate}", ": migrat}"))
+    warned = machine.run("apply", "p00", "--dry-run")
+    assert "--prune" not in warned.stderr
+    assert "warning: policy p00: the Hub has no workflow migrat: did you mean `migrate`?" in warned.stderr
+    for number in range(1, 25):
+        (machine.policies / f"p{number:02}.yaml").unlink()
+    assert "  24 policies are applied, and not in the folder: they stay" in machine.run("apply", "--dry-run").stderr
 
 
 def test_a_freeze_stops_every_start_is_seen_everywhere_and_restores_what_was(machine: Machine, nightly: Path) -> None:
@@ -140,3 +177,27 @@ def test_backfill_makes_the_starts_of_the_past_with_their_own_time(machine: Mach
     said = machine.run("backfill", "nightly", "--from", "2026-11-02", "--to", "2026-11-05", "--yes").stdout
     assert "All of them were made up already" in said
     assert len(machine.json("starts", "nightly")) == 3, "the same time is started once"
+
+
+def _interrupted_at_the_question(machine: Machine, command: str) -> tuple[int, str]:
+    """Run a command at a terminal, interrupt it as soon as it asks, and give its exit code and what it said."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "orchestrator", command],
+        cwd=machine.folder,
+        env=machine.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    seen = ""
+    try:
+        while "[y/N]" not in seen:
+            seen += os.read(ours, 4096).decode()
+        process.send_signal(signal.SIGINT)
+        return process.wait(timeout=10), seen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)

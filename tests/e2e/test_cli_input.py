@@ -75,6 +75,9 @@ def test_a_wrong_policy_is_named_with_file_line_and_column(machine: Machine) -> 
         (["runs", "files", "r", "--outcome", "wrong"], "one of done, skipped, failed"),
         (["runs", "list", "--policy", "nosuch"], "no policy nosuch and no run of it: expected archive"),
         (["audit", "list", "--event", "nonsense"], "one of run.started, run.preflight"),
+        (["starts", "archiv"], "no policy archiv and no start of it: did you mean `archive`?"),
+        (["check", "/nowhere"], "/nowhere: there is no such file or folder"),
+        (["rollback", "archive", "--to", "first"], "expected a version such as 3 or v3"),
         (["hub", "FETCH", "/jobs/"], "FETCH"),
     ],
 )

@@ -77,6 +77,9 @@ def test_explain_says_which_rule_takes_a_file_and_why(machine: Machine) -> None:
     assert stays.returncode == 0
     assert "no rule matches" in stays.stdout
     assert machine.run("explain", "archive", "/mmfs1/projects/nothing").returncode == 2
+    (machine.projects / "link.mov").symlink_to("f0000.mov")
+    link = machine.run("explain", "archive", "/mmfs1/projects/link.mov")
+    assert (link.returncode, "is a symlink, not a file: no run ever takes it" in link.stderr) == (2, True)
 
 
 def test_an_interrupted_run_keeps_its_place_and_goes_on(machine: Machine) -> None:

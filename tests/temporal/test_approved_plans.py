@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +100,7 @@ def _stories() -> st.SearchStrategy[Story]:
 
 
 class Stage:
-    """A folder of the Hub in which one story plays; it stays, since the Hub knows a copy by its file's inode."""
+    """A folder of the Hub in which one story plays."""
 
     def __init__(self, hub: LocalHub, story: Story) -> None:
         self.story = story
@@ -175,6 +176,9 @@ class Stage:
         files = (path for path in self.copies.rglob("*") if path.is_file())
         return {str(path.relative_to(self.copies)): path.read_bytes() for path in files}
 
+    def clear(self) -> None:
+        shutil.rmtree(self.root)
+
 
 def migrate_elsewhere(hub: LocalHub, paths: list[str]) -> None:
     if not paths:
@@ -243,3 +247,5 @@ async def test_exactly_the_approved_files_less_those_left_out_are_processed(
     copied = {f"{MOUNT}/{stage.name}/{path}" for stage in stages for path in stage.copied()}
     names = tuple(f"{MOUNT}/{stage.name}/" for stage in stages)
     assert dict.fromkeys(copied, 1) == {path: n for path, n in processed.items() if path.startswith(names)}
+    for stage in stages:
+        stage.clear()

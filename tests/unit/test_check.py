@@ -1,6 +1,7 @@
 """The check of policies: their own tests, their names, the report."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from orchestrator.catalog import PolicyError, find_policy, load_catalog, load_policy
 from orchestrator.check import check
+from orchestrator.standings import read_folder
 
 POLICIES = Path(__file__).resolve().parent.parent.parent / "policies"
 
@@ -81,7 +83,7 @@ def test_a_file_checked_twice_is_no_clash_with_itself(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_one_problem(tmp_path: Path) -> None:
     (problem,) = check([tmp_path / "none.yaml"]).problems
-    assert "cannot be read: No such file" in problem.message
+    assert "there is no such file or folder" in problem.message
 
 
 def test_a_folder_without_policies_is_a_problem(tmp_path: Path) -> None:
@@ -97,6 +99,29 @@ def test_a_policy_is_found_by_its_name_whatever_its_neighbours_are(tmp_path: Pat
         find_policy(tmp_path, "archiv")
     with pytest.raises(PolicyError, match="is not closed"):
         find_policy(tmp_path, "broken")
+
+
+def test_a_name_that_two_files_give_names_no_policy(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    write(tmp_path, "b", POLICY.format(name="a"))
+    with pytest.raises(PolicyError, match=r"b\.yaml:2:7: name: .*a\.yaml has the name `a` already"):
+        find_policy(tmp_path, "a")
+
+
+def test_what_is_called_a_policy_and_cannot_be_read_is_a_problem_and_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    (tmp_path / "away.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.yaml").mkdir()
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(PolicyError) as raised:
+        load_catalog(tmp_path)
+    said = [(Path(one.file).name, one.message) for one in raised.value.problems]
+    assert said == [
+        ("away.yaml", f"the link leads to {tmp_path / 'nowhere'}, which is not there"),
+        ("folder.yaml", "this is a folder, not a policy's file: give it another name"),
+        ("pipe.yml", "this is a pipe, not a file"),
+    ]
+    assert set(read_folder(tmp_path).wrong) == {"away", "folder", "pipe"}
 
 
 def test_a_policy_is_read_from_bytes_under_a_given_name() -> None:

@@ -96,6 +96,7 @@ def test_an_empty_plan_is_an_empty_list(storage: Storage, bulk: Bulk, tmp_path: 
     target = tmp_path / f"list{form}"
     assert write_list(storage, bulk, made_policy(5), planned(storage, bulk, []), target) == 0
     assert listed(target) == []
+    assert is_list(target)
 
 
 @pytest.mark.parametrize("form", FORMS)

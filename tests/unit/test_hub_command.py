@@ -30,6 +30,7 @@ def test_without_arguments_all_operations_are_listed_and_scripts_get_json() -> N
 
 def test_a_word_alone_lists_what_has_it() -> None:
     assert {one["path"] for one in json.loads(command("alert", "--json").output)} == {"/alerts/", "/alerts/{id}/"}
+    assert {one["method"] for one in json.loads(command("get", "--json").output)} == {"GET"}
     assert isinstance(command("no-such-word").exception, Refusal)
 
 

@@ -47,6 +47,7 @@ def test_json_lines_carry_run_and_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     configure_logs(load_settings(log_format="json"))
     with structlog.contextvars.bound_contextvars(run="r-1", job=17):
-        logging.getLogger("library").warning("slow")
+        logging.getLogger("library").warning("slow", extra={"color_message": "\x1b[1mslow\x1b[0m"})
     line = json.loads(stream.getvalue())
+    assert "\\u001b" not in stream.getvalue()
     assert (line["run"], line["job"], line["message"], line["level"]) == ("r-1", 17, "slow", "warning")
