@@ -175,7 +175,8 @@ async def _watch(client: "Client", name: str, stack: "Stack") -> "RunReport":
                 ):  # fmt: skip
                     raise
                 silent_since = silent_since or time.monotonic()
-                if not told and time.monotonic() - silent_since > _TOLD_AFTER:
+                gone = error.status is RPCStatusCode.UNAVAILABLE  # The client has tried again for some ten seconds.
+                if not told and (gone or time.monotonic() - silent_since > _TOLD_AFTER):
                     told = True
                     show.note(
                         f"The engine does not answer. The run is kept: it goes on with `orchestrator up`, and "
