@@ -8,12 +8,12 @@ from temporalio.client import Client
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditRecord, Event
 from activities.router_line import RouterLine
-from activities.starting import hand_in
+from activities.starting import hand_in, start_key
 from workflows.bursts import Burst, HeardEvent, ToldEvent
 from workflows.events import OURS, RUN_ENDED, CloudEvent
-from workflows.routes import Matched
+from workflows.routes import Matched, PolicyRoutes, table_of
 from workflows.run import EndedRun, RunRequest
-from workflows.starts import Cause, wish_for
+from workflows.starts import Cause, StartState, wish_for
 
 
 @dataclass
@@ -46,10 +46,17 @@ class Events:
         ]
         answers = []
         for one, stored in zip(told, await self.audit.write(*records), strict=True):
-            first = stored.body.get("token") == one.token
+            if stored.body.get("token") != one.token:
+                answers.append(HeardEvent(first=False))
+                continue
             matched = tuple(Matched.model_validate(each) for each in stored.body["matched"])
-            answers.append(HeardEvent(first=first, matched=matched if first else ()))
+            # Written by a task that was lost, and done again when other routes stood: what is written counts.
+            former = [await self._former(each) for each in matched if each.digest and each not in one.matched]
+            answers.append(HeardEvent(first=True, matched=matched, former=tuple(former)))
         return answers
+
+    async def _former(self, matched: Matched) -> PolicyRoutes:
+        return table_of(await self.applied.read(matched.digest), matched.version, trigger=matched.trigger)
 
     @activity.defn
     async def hand_over(self, burst: Burst) -> None:
@@ -61,6 +68,33 @@ class Events:
             )
             cause = Cause(kind=burst.route.kind, text=burst.text)
             await hand_in(self.client, self.task_queue, wish_for(key=burst.key_at(site), request=request, cause=cause))
+
+    @activity.defn
+    async def tell_dropped(self, bursts: tuple[Burst, ...]) -> None:
+        """Tell of bursts whose policy lost its routes before they began: each is a start that is skipped."""
+        why = "the policy was removed, or starts for no event any more, while the events settled"
+        records = []
+        for burst in bursts:
+            for site in burst.sites:
+                body = {
+                    "policy": burst.policy,
+                    "site": site,
+                    "kind": burst.route.kind,
+                    "text": burst.text,
+                    "scheduled": None,
+                }
+                key, actor = burst.key_at(site), burst.route.kind
+                wished = {**body, "version": burst.version, "overlap": "queue_one"}
+                records += [
+                    AuditRecord(event=Event.START_WISHED, actor=actor, key=start_key(key), body=wished),
+                    AuditRecord(
+                        event=Event.START_SKIPPED,
+                        actor="engine",
+                        key=start_key(key, StartState.SKIPPED),
+                        body={**body, "why": why},
+                    ),
+                ]
+        await self.audit.write(*records)
 
     @activity.defn
     async def tell_run_ended(self, ended: EndedRun) -> None:

@@ -16,7 +16,7 @@ from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
 from workflows.policy import Policy
 from workflows.route_event import RouteEvents
-from workflows.routes import PolicyRoutes, routes_of
+from workflows.routes import PolicyRoutes, table_of
 
 
 class Routes:
@@ -31,12 +31,9 @@ class Routes:
 
     def wanted(self, policy: Policy, version: int) -> list[Wanted]:
         """Give the routes of a policy, all of them as one thing."""
-        routes = routes_of(policy)
-        if not routes:
+        table = table_of(policy, version)
+        if not table.routes:
             return []
-        table = PolicyRoutes(
-            policy=policy.name, version=version, digest=policy.digest, sites=policy.all_sites, routes=routes
-        )
         return [Wanted(self.name, policy.name, policy.name, _digest(table), _text(table), (table, policy))]
 
     async def there(self, known: Iterable[str] = ()) -> list[There]:

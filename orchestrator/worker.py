@@ -143,6 +143,7 @@ def _activities(
         starts.hand_in,
         events.hear_events,
         events.hand_over,
+        events.tell_dropped,
         events.tell_run_ended,
         HubEvents(hub, client, settings.task_queue).follow_hub,
         watching.watch_level,

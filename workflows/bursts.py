@@ -47,20 +47,28 @@ class ToldEvent(Payload):
 
 
 class HeardEvent(Payload):
-    """Whether this is the first telling of an event, and which routes it goes."""
+    """Whether this is the first telling of an event, and which routes it goes.
+
+    `former` are those of them that were not told this time: the event was written before, while other routes stood.
+    """
 
     first: bool
     matched: tuple[Matched, ...] = ()
+    former: tuple[PolicyRoutes, ...] = ()
 
 
 class RouterState(Payload):
-    """What a router hands to itself when it goes on with a fresh history; `taken` counts the events it has heard."""
+    """What a router hands to itself when it goes on with a fresh history.
+
+    `taken` counts the events it has heard; `dropped` are bursts whose policy lost its routes: still to be told.
+    """
 
     tables: tuple[PolicyRoutes, ...] = ()
     bursts: tuple[Burst, ...] = ()
     arrived: tuple[CloudEvent, ...] = ()
     cursor: HubCursor = HubCursor()
     taken: int = 0
+    dropped: tuple[Burst, ...] = ()
 
 
 class RouterStatus(Payload):

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
         Telling,
     )
     from workflows.options import AT_ONCE_OR_LATER, FOLLOW, RECORD
-    from workflows.routes import Matched, PolicyRoutes, wants
+    from workflows.routes import Matched, PolicyRoutes, Route, wants
 
 MOST_MATCHES = 2_000
 """So many pairs of event and route travel in one value; one event may have more."""
@@ -57,6 +57,7 @@ class RouteEvents:
         self._cursor = state.cursor
         self._follower: asyncio.Task[None] | None = None
         self._followed: tuple[str, ...] = ()
+        self._dropped = list(state.dropped)
         self._trouble: str | None = None
         self._handfuls = 0
 
@@ -65,13 +66,15 @@ class RouteEvents:
         """Hear a handful, hand over what has settled; between two handfuls take a fresh history when this is long."""
         while True:
             self._follow_the_hub()
-            if not self._arrived:
+            if not self._arrived and not self._dropped:
                 await self._wait()
             if self._is_long() and may_travel(self._arrived):
                 await self._go_on_afresh()
             if self._arrived:
                 await self._hear()
                 await self._breathe()
+            if self._dropped:
+                await self._tell_dropped()
             while due := settled(self._bursts, workflow.now()):
                 await self._hand_over(due)
                 await self._breathe()
@@ -90,8 +93,9 @@ class RouteEvents:
 
     @workflow.update
     async def remove_routes(self, policy: str) -> None:
-        """Forget the routes of a policy, and what settles for it."""
+        """Forget the routes of a policy; what settles for it starts nothing, and that is told."""
         self._tables.pop(policy, None)
+        self._dropped += (burst for burst in self._bursts if burst.policy == policy)
         self._bursts = tuple(burst for burst in self._bursts if burst.policy != policy)
 
     @workflow.query
@@ -111,7 +115,7 @@ class RouteEvents:
         left = min((burst.due for burst in self._bursts), default=None)
         try:
             await workflow.wait_condition(
-                lambda: bool(self._arrived) or self._wanted_of_hub() != self._followed,
+                lambda: bool(self._arrived or self._dropped) or self._wanted_of_hub() != self._followed,
                 timeout=None if left is None else max(left - workflow.now(), timedelta(0)),
             )
         except TimeoutError:
@@ -129,6 +133,8 @@ class RouteEvents:
     # Hearing.
 
     async def _hear(self) -> None:
+        # The routes of this moment: they may change while the events are written.
+        tables = dict(self._tables)
         told = list(self._first_ones())
         kept = [one for one in told if one.matched or one.event.type not in KEPT_ELSEWHERE]
         answers: list[HeardEvent] = []
@@ -137,7 +143,7 @@ class RouteEvents:
         for one, answer in zip(kept, answers, strict=True):
             if answer.first:
                 for matched in answer.matched:
-                    self._settle(one.event, matched)
+                    self._settle(one.event, matched, (*answer.former, *tables.values()))
         del self._arrived[: len(told)]
         self._taken += len(told)
 
@@ -180,13 +186,25 @@ class RouteEvents:
         for table in self._tables.values():
             for route in table.routes:
                 if wants(route, event):
-                    yield Matched(policy=table.policy, trigger=route.trigger)
+                    yield Matched(
+                        policy=table.policy, trigger=route.trigger, version=table.version, digest=table.digest
+                    )
 
-    def _settle(self, event: CloudEvent, matched: Matched) -> None:
-        table = self._tables.get(matched.policy)
-        route = next((one for one in table.routes if one.trigger == matched.trigger), None) if table else None
-        if table is not None and route is not None:  # It was not removed meanwhile.
+    def _settle(self, event: CloudEvent, matched: Matched, tables: tuple[PolicyRoutes, ...]) -> None:
+        """Take an event the way that was written down for it, whatever stands there by now."""
+        for table in tables:
+            if table.policy == matched.policy and matched.digest in ("", table.digest):
+                for route in table.routes:
+                    if route.trigger == matched.trigger:
+                        self._join(table, route, event)
+                        return
+        workflow.logger.error("a route that an event was written for is gone", extra={"policy": matched.policy})
+
+    def _join(self, table: PolicyRoutes, route: Route, event: CloudEvent) -> None:
+        if table.policy in self._tables:
             self._bursts = joined(self._bursts, table, route, event, workflow.now())
+        else:  # They were removed while the event was written.
+            self._dropped += joined((), table, route, event, workflow.now())
 
     # Handing over.
 
@@ -206,6 +224,16 @@ class RouteEvents:
             # Only what no further try can mend ends here; the events stay listed, and can be replayed.
             self._trouble = f"{burst.policy} could not be started for {burst.first_text}: {error.__cause__ or error}"
             workflow.logger.exception("a burst could not be handed over")
+
+    async def _tell_dropped(self) -> None:
+        """Tell of the bursts whose routes were removed."""
+        dropped = tuple(self._dropped)
+        try:
+            await workflow.execute_activity_method(Events.tell_dropped, dropped, **RECORD)
+        except FailureError as error:
+            self._trouble = f"it could not be told that {dropped[0].policy} lost its routes: {error.__cause__ or error}"
+            workflow.logger.exception("dropped bursts could not be told")
+        del self._dropped[: len(dropped)]
 
     # The Hub.
 
@@ -255,5 +283,6 @@ class RouteEvents:
                 arrived=tuple(self._arrived),
                 cursor=self._cursor,
                 taken=self._taken,
+                dropped=tuple(self._dropped),
             )
         )

@@ -33,10 +33,20 @@ class PolicyRoutes(Payload):
 
 
 class Matched(Payload):
-    """A route that wants an event."""
+    """A route that wants an event, by the version of its policy and its place in it, as they were at that moment."""
 
     policy: str
     trigger: int
+    version: int = 0
+    digest: str = ""
+
+
+def table_of(policy: Policy, version: int, *, trigger: int | None = None) -> PolicyRoutes:
+    """Give the routes of an applied policy, all of them or the one of a trigger."""
+    routes = tuple(one for one in routes_of(policy) if trigger in (None, one.trigger))
+    return PolicyRoutes(
+        policy=policy.name, version=version, digest=policy.digest, sites=policy.all_sites, routes=routes
+    )
 
 
 def routes_of(policy: Policy) -> tuple[Route, ...]:

@@ -218,7 +218,7 @@ BODY: dict[Event, dict[str, str]] = {
         "time": "when it happened by its sender's clock, null when it does not say",
         "attributes": "its further attributes",
         "data": "what it says",
-        "matched": "policy and trigger of each route that wants it; none: it started nothing",
+        "matched": "policy, trigger, version and digest of each route that wants it; none: it started nothing",
         "token": "tells this telling from another of the same event",
     },
     Event.SCHEDULES_RENEWED: {"schedules": "which ones", "until": "the last time that is known to the engine now"},
