@@ -83,6 +83,17 @@ class Holds:
         lifted = {record.body["hold"] for record in self._all(Event.HOLD_LIFTED)}
         return [_hold(record) for record in self._all(Event.HOLD_SET) if record.seq not in lifted]
 
+    def ever(self) -> list[tuple[Hold, datetime | None]]:
+        """Give all holds that there ever were, each with the moment at which it was lifted, the oldest first."""
+        if not self._log.is_there():
+            return []
+        lifted = {record.body["hold"]: record.at for record in self._all(Event.HOLD_LIFTED)}
+        found = []
+        for record in self._all(Event.HOLD_SET):
+            at = lifted.get(record.seq)
+            found.append((_hold(record), None if at is None else datetime.fromisoformat(at)))
+        return found
+
     def find(self, number: int) -> Hold | None:
         """Give a hold by its number, whether it still stands or not."""
         if not self._log.is_there():

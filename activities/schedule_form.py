@@ -4,6 +4,7 @@ The engine gets explicit UTC calendars and no zone. What a Schedule is for is in
 argument and, as a memo, our digest, when it was written, how far its calendars reach, and what its writing cut off.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ from activities.calendars import calendars
 from activities.cut_off import CutOff
 from workflows.scheduled import ScheduledStart
 
+NOT_YET = "apply: it begins when the schedule that it replaces is gone"
+"""The note of a Schedule that has not taken its place yet: two would start the policy at their times."""
+
 _FORM = 2
 """The form in which a scheduled start becomes a Schedule; another one means that all are written anew."""
 
@@ -36,7 +40,7 @@ class Found:
 
     `start` and `digest` are missing where somebody has put something else into it. `whole` tells whether its calendars
     and its policies are still the ones that were written. `fire` begins the ids of what it starts, and
-    `last` is when it last started something, jitter included.
+    `last` is when it last started something, jitter included. `replaces` is the id of the one whose place it takes.
     """
 
     id: str
@@ -51,6 +55,12 @@ class Found:
     fire: str = ""
     last: datetime | None = None
     cut_off: tuple[CutOff, ...] = ()
+    replaces: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is there already and begins when the one whose place it takes is gone."""
+        return self.paused and self.note == NOT_YET
 
 
 def digest_of(start: ScheduledStart) -> str:
@@ -71,6 +81,7 @@ def schedule_of(
     written: datetime,
     cut_off: Iterable[CutOff] = (),
     state: ScheduleState | None = None,
+    replaces: str | None = None,
 ) -> Schedule:
     """Give the Schedule of a scheduled start, as it is written at this moment."""
     # A start that may still have to be caught up must be in the calendars.
@@ -83,6 +94,7 @@ def schedule_of(
         "version": start.version,
         "cron": start.text,
         "cut_off": [one.model_dump(mode="json") for one in cut_off],
+        "replaces": replaces,
     }
     return Schedule(
         action=ScheduleActionStartWorkflow(
@@ -107,12 +119,19 @@ def until_of(schedule: Schedule) -> datetime | None:
     return datetime.fromisoformat(memo["until"]) if memo["until"] else None
 
 
-async def read_found(client: Client, name: str, described: ScheduleDescription) -> Found:
-    """Read what a Schedule carries; whatever is not ours reads as nothing."""
+async def read_found(client: Client, name: str, described: ScheduleDescription, *, compare: bool = True) -> Found:
+    """Read what a Schedule carries; whatever is not ours reads as nothing.
+
+    Whether it is `whole` costs its calendars; who does not `compare` is told that it is.
+    """
     start, memo = await _read(client, described)
     action = described.schedule.action
     state = described.schedule.state
     written, until = (datetime.fromisoformat(memo[word]) if memo.get(word) else None for word in ("written", "until"))
+    whole = start is not None and written is not None
+    if compare and start is not None and written is not None:
+        # Calendars of years take the better part of a second: what else this process does must go on.
+        whole = await asyncio.to_thread(_is_whole, described.schedule, start, written)
     return Found(
         id=name,
         start=start,
@@ -122,10 +141,11 @@ async def read_found(client: Client, name: str, described: ScheduleDescription) 
         paused=state.paused,
         note=state.note,
         next_times=tuple(described.info.next_action_times),
-        whole=start is not None and written is not None and _is_whole(described.schedule, start, written),
+        whole=whole,
         fire=action.id if isinstance(action, ScheduleActionStartWorkflow) else "",
         last=max((one.scheduled_at for one in described.info.recent_actions), default=None),
         cut_off=tuple(CutOff.model_validate(one) for one in memo.get("cut_off") or ()),
+        replaces=memo.get("replaces"),
     )
 
 

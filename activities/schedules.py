@@ -22,7 +22,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.cut_off import CutOff, carried_on, cut_off
-from activities.schedule_form import Found, digest_of, read_found, schedule_of, until_of
+from activities.schedule_form import NOT_YET, Found, digest_of, read_found, schedule_of, until_of
 from workflows.ids import schedules_prefix
 from workflows.scheduled import ScheduledStart
 
@@ -32,7 +32,7 @@ __all__ = [
     "digest_of",
     "find",
     "find_one",
-    "follow_pause",
+    "finish",
     "policy_of",
     "put",
     "remove",
@@ -75,7 +75,8 @@ async def put(
     """Make the Schedule, or write it anew; whoever paused it finds it paused, with the note.
 
     `seen` is the digest of the one that may be overwritten; raises Meanwhile for any other. `replaces` is the id of a
-    Schedule that this one takes the place of: a pause goes over to it. With a `note` one that is new begins paused.
+    Schedule that this one takes the place of: a pause goes over to it, and it waits for `finish` before it begins.
+    With a `note` one that is new begins paused.
     """
     name = start.id_in(task_queue)
     old = await find_one(client, replaces) if replaces is not None else None
@@ -85,16 +86,46 @@ async def put(
     def anew(found: Found, state: ScheduleState) -> Schedule:
         if found.digest not in (seen, digest_of(start)) and found.start is not None:
             raise Meanwhile(f"{name} was written by somebody else meanwhile")
-        return schedule_of(start, task_queue, now, _cut_off(found, now), state)
+        # What has its place already replaces nothing: the other one may have come back in its own right.
+        leaving = replaces or found.replaces if found.waits else None
+        return schedule_of(start, task_queue, now, _cut_off(found, now), state, leaving)
 
     await _write(client, name, anew)
 
 
-async def follow_pause(client: Client, old: str, new: str) -> None:
-    """Pause a Schedule that takes another one's place, if somebody paused that one at the last moment."""
-    leaving, there = await find_one(client, old), await find_one(client, new)
-    if leaving is not None and leaving.paused and there is not None and not there.paused:
-        await set_paused(client, new, True, leaving.note or "")
+async def finish(client: Client, task_queue: str, name: str, replaces: str | None = None) -> bool:
+    """Let a Schedule begin that waits for its place: the one before it goes, its pause stays.
+
+    Done twice it is the same; tells whether there was anything to do. The one before it goes when an apply says so
+    (`replaces`), or when it is of an earlier version of the policy, or says the same.
+    """
+    found = await find_one(client, name, compare=False)
+    if found is None or found.start is None or found.replaces is None:
+        return False
+    old = await find_one(client, found.replaces, compare=False)
+    if old is None or old.start is None:
+        goes = old is not None
+    elif old.start.version > found.start.version and old.id != replaces:
+        return False  # It is the right one, and this one is to go.
+    else:
+        goes = old.id == replaces or old.start.version < found.start.version or old.start.key == found.start.key
+    if old is not None and goes:
+        if old.paused and (found.waits or not found.paused):
+            await set_paused(client, name, True, old.note or "")
+        await remove(client, task_queue, old.id)
+    await _begin(client, name)
+    return goes or found.waits
+
+
+async def _begin(client: Client, name: str) -> None:
+    """End the wait of a Schedule, but not a pause that somebody has put on it meanwhile."""
+    for _ in range(_TRIES):
+        described = await _describe(client, name)
+        if described is None or not described.schedule.state.paused or described.schedule.state.note != NOT_YET:
+            return
+        described.schedule.state.paused, described.schedule.state.note = False, ""
+        await _send(client, name, described.schedule, described.raw_description.conflict_token)
+    raise Meanwhile(f"{name} is changed by others again and again")
 
 
 async def remove(client: Client, task_queue: str, name: str) -> None:
@@ -114,10 +145,13 @@ async def set_paused(client: Client, name: str, paused: bool, note: str) -> None
     await (handle.pause(note=note) if paused else handle.unpause(note=note))
 
 
-async def find(client: Client, task_queue: str, known: Iterable[str] = ()) -> AsyncIterator[Found]:
+async def find(
+    client: Client, task_queue: str, known: Iterable[str] = (), *, compare: bool = True
+) -> AsyncIterator[Found]:
     """Give the Schedules of an installation.
 
     The engine's list follows a change within a second or so; `known` ids are looked up whether they are in it or not.
+    Who does not `compare` them with what they should be saves their calendars.
     """
     prefix = schedules_prefix(task_queue)
     names = {name for name in known if name.startswith(prefix)}
@@ -126,15 +160,16 @@ async def find(client: Client, task_queue: str, known: Iterable[str] = ()) -> As
             names.add(listed.id)
     ordered = sorted(names)
     for start in range(0, len(ordered), _AT_ONCE):
-        for found in await asyncio.gather(*(find_one(client, name) for name in ordered[start : start + _AT_ONCE])):
+        some = ordered[start : start + _AT_ONCE]
+        for found in await asyncio.gather(*(find_one(client, name, compare=compare) for name in some)):
             if found is not None:
                 yield found
 
 
-async def find_one(client: Client, name: str) -> Found | None:
+async def find_one(client: Client, name: str, *, compare: bool = True) -> Found | None:
     """Look one Schedule up; None when it is gone."""
     described = await _describe(client, name)
-    return None if described is None else await read_found(client, name, described)
+    return None if described is None else await read_found(client, name, described, compare=compare)
 
 
 async def renew(client: Client, task_queue: str, found: Found, now: datetime) -> datetime | None:
@@ -146,7 +181,8 @@ async def renew(client: Client, task_queue: str, found: Found, now: datetime) ->
     def anew(found: Found, state: ScheduleState) -> Schedule | None:
         if found.start is None or not _runs_out(found, now):
             return None  # An apply was faster.
-        wanted = schedule_of(found.start, task_queue, now, _cut_off(found, now), state)
+        leaving = found.replaces if found.waits else None
+        wanted = schedule_of(found.start, task_queue, now, _cut_off(found, now), state, leaving)
         reached.append(until_of(wanted))
         return wanted
 
@@ -163,12 +199,14 @@ async def _create(
 ) -> bool:
     """Make the Schedule; False when there is one already."""
     if old is not None:
-        state = ScheduleState(note=old.note if old.paused else "", paused=old.paused)
+        state = ScheduleState(note=old.note if old.paused else NOT_YET, paused=True)
     else:
         state = ScheduleState(note=note or "", paused=note is not None)
     before = [] if old is None else _cut_off(old, now)
+    replaces = None if old is None else old.id
+    wanted = await asyncio.to_thread(schedule_of, start, task_queue, now, before, state, replaces)
     with suppress(ScheduleAlreadyRunningError):
-        await client.create_schedule(start.id_in(task_queue), schedule_of(start, task_queue, now, before, state))
+        await client.create_schedule(start.id_in(task_queue), wanted)
         return True
     return False
 
@@ -182,23 +220,29 @@ async def _write(client: Client, name: str, anew: Callable[[Found, ScheduleState
             raise Meanwhile(f"{name} was deleted by somebody else meanwhile")
         if sent is not None and await _arrived(client, described, sent):
             return
-        sent = anew(await read_found(client, name, described), described.schedule.state)
+        found = await read_found(client, name, described, compare=False)
+        sent = await asyncio.to_thread(anew, found, described.schedule.state)
         if sent is None:
             return
-        request = UpdateScheduleRequest(
-            namespace=client.namespace,
-            schedule_id=name,
-            schedule=await sent._to_proto(client),  # The SDK has no public way that keeps the token.
-            conflict_token=described.raw_description.conflict_token,
-            identity=client.identity,
-            request_id=str(uuid.uuid4()),
-        )
-        try:
-            await client.workflow_service.update_schedule(request, retry=True)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # Servers that do tell of a stale token.
-                raise
+        await _send(client, name, sent, described.raw_description.conflict_token)
     raise Meanwhile(f"{name} is changed by others again and again")
+
+
+async def _send(client: Client, name: str, schedule: Schedule, token: bytes) -> None:
+    """Send a Schedule as it is to be; one whose token is stale may be dropped without a word."""
+    request = UpdateScheduleRequest(
+        namespace=client.namespace,
+        schedule_id=name,
+        schedule=await schedule._to_proto(client),  # The SDK has no public way that keeps the token.
+        conflict_token=token,
+        identity=client.identity,
+        request_id=str(uuid.uuid4()),
+    )
+    try:
+        await client.workflow_service.update_schedule(request, retry=True)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # Servers that do tell of a stale token.
+            raise
 
 
 async def _arrived(client: Client, described: ScheduleDescription, sent: Schedule) -> bool:

@@ -70,7 +70,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class There:
-    """One thing that the engine keeps; one that is not `whole` was changed by somebody else."""
+    """One thing that the engine keeps; one that is not `whole` was changed by somebody else.
+
+    One that `waits` has not taken its place yet: an apply stopped halfway.
+    """
 
     kind: str
     id: str
@@ -78,6 +81,7 @@ class There:
     digest: str | None
     text: str
     whole: bool = True
+    waits: bool = False
     paused: bool = False
     note: str | None = None
     next_times: tuple[datetime, ...] = field(default=(), compare=False)
@@ -148,6 +152,7 @@ class Schedules:
             digest=one.digest,
             text=_text(start) if start is not None else "somebody has put something else into it",
             whole=one.whole,
+            waits=one.waits,
             paused=one.paused,
             note=one.note,
             next_times=one.next_times,
@@ -168,9 +173,7 @@ class Schedules:
             note=how.paused,
         )
         await keeper(self._client, self._task_queue)
-        if replaced is not None:
-            await schedules.follow_pause(self._client, replaced, wanted.id)
-            await schedules.remove(self._client, self._task_queue, replaced)
+        await schedules.finish(self._client, self._task_queue, wanted.id, replaced)
 
     async def remove(self, there: There) -> None:
         """Delete the Schedule."""

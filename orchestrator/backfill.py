@@ -9,7 +9,7 @@ from orchestrator.engine import Engine
 from orchestrator.planned_starts import PlannedStart, planned_starts
 from workflows.policy import Policy
 from workflows.run import RunRequest
-from workflows.scheduled import ScheduledStart, key_at
+from workflows.scheduled import key_at, starts_of
 from workflows.starts import Cause, Wish, wish_for
 
 MOST = 100
@@ -30,10 +30,15 @@ class PastStart:
 
 
 def past_starts(engine: Engine, policy: Policy, since: datetime, until: datetime) -> list[PastStart]:
-    """List the fire times after `since` up to and with `until`, for one site; at most MOST and one."""
-    found = []
+    """List the fire times after `since` up to and with `until`, for one site; at most MOST and one.
+
+    What became of a time is known by policy, site and time, whatever the trigger said then.
+    """
+    found: list[PastStart] = []
     for start in planned_starts(policy, since, until):
-        became = _told(engine, ScheduledStart(policy=policy, version=0, trigger=start.trigger).key_at(start.time.at))
+        if found and found[-1].start.time.at == start.time.at:
+            continue  # Two schedules at one moment mean one start.
+        became = _told(engine, key_at(starts_of(policy.name, policy.one_site), start.time.at))
         found.append(PastStart(start, became, *_by_backfill(engine, policy, start)))
         if len(found) > MOST:
             break
@@ -78,8 +83,7 @@ def _wishes(policy: Policy, version: int, starts: Sequence[PastStart], *, actor:
 
 def _by_backfill(engine: Engine, policy: Policy, start: PlannedStart) -> tuple[str | None, str | None]:
     """Tell what backfills made of a time, and the key for the next one: a start that was skipped may be tried again."""
-    trigger = ScheduledStart(policy=policy, version=0, trigger=start.trigger).key
-    key = key_at(f"{policy.name}/{policy.one_site}/backfill-{trigger}", start.time.at)
+    key = key_at(starts_of(policy.name, policy.one_site, "backfill"), start.time.at)
     made_up, attempt, number = None, key, 1
     while (became := _told(engine, attempt)) is not None and became.startswith(_SKIPPED):
         number += 1

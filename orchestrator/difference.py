@@ -110,6 +110,8 @@ def parts_of(wanted: Iterable[Wanted], there: Iterable[There]) -> Iterator[Part]
             yield Part(Action.CHANGE, one.text, one, was)
         elif not was.whole:
             yield Part(Action.CHANGE, one.text, one, was, "somebody changed it in Temporal")
+        elif was.waits:
+            yield Part(Action.CHANGE, one.text, one, was, "an apply stopped before it had its place")
         else:
             yield Part(Action.UNCHANGED, one.text, one, was)
     taken = {was.id for was in places.values()}

@@ -70,7 +70,7 @@ async def pause_policy(engine: Engine, policy: str, *, actor: str, reason: str, 
         raise HoldError(f"{policy} is paused already: {there}. `{there.remedy}` ends that")
     hold = engine.holds.put("pause", actor=actor, reason=reason, key=key, policy=policy)
     for one in await _schedules(engine, policy):
-        if not one.paused:
+        if not one.paused or one.waits:
             await set_paused(engine.client, one.id, True, f"{actor}: {reason}" if reason else actor)
     return hold
 
@@ -81,7 +81,7 @@ async def resume_policy(engine: Engine, policy: str, *, actor: str, reason: str)
     Whatever stops it halfway, the same word again does the rest. Raises BadNote.
     """
     check_note(reason)
-    paused = [one for one in await _schedules(engine, policy) if one.paused]
+    paused = [one for one in await _schedules(engine, policy) if one.paused and not one.waits]
     for one in paused:
         await set_paused(engine.client, one.id, False, f"resumed by {actor}")
     pauses = _pauses(engine, policy)

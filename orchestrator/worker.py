@@ -151,5 +151,5 @@ def _activities(
         watching.hear_answer,
         watching.follow_drain,
         watching.follow_copy,
-        ScheduleKeeper(client, audit, settings.task_queue).keep_schedules,
+        ScheduleKeeper(client, audit, starts.holds, settings.task_queue).keep_schedules,
     ]

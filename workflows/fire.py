@@ -28,7 +28,9 @@ class Fire:
         meant = workflow.info().typed_search_attributes.get(SCHEDULED_FOR) or now
         if now - meant - start.jitter > start.schedule.catch_up + LATE:
             # The engine kept its catch-up window, but no worker was there to hear of it.
-            await workflow.execute_activity_method(Audit.record, missed_start(start, meant), **RECORD)
+            # Another schedule of the policy may mean the same start and have more patience: then the keeper tells.
+            if now - meant - start.jitter > start.patience + LATE:
+                await workflow.execute_activity_method(Audit.record, missed_start(start, meant), **RECORD)
             return start.key_at(meant)
         text = start.text + _lateness(meant, now, start.jitter)
         request = RunRequest(run="", policy=start.policy, version=start.version, actor="schedule", reason=text)

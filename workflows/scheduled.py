@@ -64,15 +64,25 @@ class ScheduledStart(Payload):
         return fire_id(queue, self.policy.name, self.site, self.key)
 
     @property
+    def patience(self) -> timedelta:
+        """How long any schedule of the policy may still make up for a start."""
+        return max(one.schedule.catch_up for one in self.policy.triggers if one.schedule is not None)
+
+    @property
     def starts(self) -> str:
-        """The beginning of the keys of its starts."""
-        return f"{self.policy.name}/{self.site}/schedule-{self.key}"
+        """The beginning of the keys of its starts: two schedules of a policy at one moment and site mean one start."""
+        return starts_of(self.policy.name, self.site)
 
     def key_at(self, meant: datetime) -> str:
         """Give the key of the start that a fire time means, whoever tells of it."""
         return key_at(self.starts, meant)
 
 
+def starts_of(policy: str, site: str, kind: str = "schedule") -> str:
+    """Give the beginning of the keys of a policy's starts at a site, by the clock or by a backfill."""
+    return f"{policy}/{site}/{kind}"
+
+
 def key_at(starts: str, meant: datetime) -> str:
-    """Give the key of the start that a fire time of a trigger means, by the beginning of its starts' keys."""
+    """Give the key of the start that a fire time means, by the beginning of the starts' keys."""
     return f"{starts}/{meant:%Y-%m-%dT%H:%M:%SZ}"

@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from activities.audit import AuditRecord, Event
+from activities.starting import start_key
 from orchestrator.backfill import PastStart, make_starts, past_starts
 from orchestrator.catalog import load_policy
 from orchestrator.engine import Engine, open_engine
 from orchestrator.settings import Settings
 from tests.local_hub import LocalHub
 from workflows.policy import Policy
+from workflows.scheduled import ScheduledStart
 
 TEXT = """
 version: 1
@@ -51,3 +54,22 @@ async def test_what_a_freeze_skipped_is_tried_again_and_what_began_is_not(settin
         [record] = engine.log.records(event="start.begun")
         assert began.made_up == record.body["run"]
         assert await make_starts(engine, policy, 1, [began], actor="bob", reason="") == []
+
+
+async def test_a_time_is_known_again_after_its_trigger_was_edited(settings: Settings) -> None:
+    before, after = (
+        load_policy(TEXT.replace('* * *"', f'* * *"{more}').encode(), "n") for more in ("", ", jitter: 1m")
+    )
+    since, until = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
+    async with open_engine(settings) as engine:
+        key = ScheduledStart(policy=before, version=1, trigger=0).key_at(datetime(2026, 11, 2, 22, tzinfo=UTC))
+        body = {"policy": "nightly", "site": "london", "kind": "schedule", "text": "t", "scheduled": None}
+        wished = {**body, "version": 1, "overlap": "skip"}
+        engine.log.append(AuditRecord(event=Event.START_WISHED, actor="schedule", key=start_key(key), body=wished))
+        begun = {**body, "run": "nightly-1", "waited_s": 0.0}
+        key = start_key(key, "begun")
+        engine.log.append(AuditRecord(event=Event.START_BEGUN, actor="schedule", key=key, body=begun))
+        [past] = past_starts(engine, after, since, until)
+        assert past.became == "nightly-1"
+        [one] = past_starts(engine, before, since, until)
+        assert one.key == past.key

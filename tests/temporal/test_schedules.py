@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from activities import schedules
 from activities.audit import Audit
 from activities.cut_off import MOST_CUT_OFF, cut_off
 from activities.ledger.log import AuditLog
-from activities.schedule_keeper import Keep, ScheduleKeeper, due
+from activities.schedule_form import NOT_YET
+from activities.schedule_keeper import Keep, ScheduleKeeper, due, held_back
 from activities.schedules import Found
+from orchestrator.applied import Schedules, Wanted
 from orchestrator.catalog import LoadedPolicy, read_policy
 from orchestrator.engine import Engine, open_engine
 from orchestrator.runs import run_report
@@ -98,7 +101,7 @@ async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
         start = ScheduledStart(policy=patient.policy, version=1, trigger=0)
         fired = engine.client.get_workflow_handle(fired_id(start.fire_in(settings.task_queue), meant))
         assert (await fired.describe()).workflow_type == "Fire", "the engine names it as we expect"
-        keeper = ScheduleKeeper(engine.client, Audit(engine.log), settings.task_queue, grace=timedelta(seconds=2))
+        keeper = a_keeper(engine, timedelta(seconds=2))
         for _ in range(2):  # A second look finds nothing new.
             await ActivityEnvironment().run(keeper.keep_schedules, Keep(looked=None))
         [missed] = await records(settings, "hasty", 1)
@@ -111,8 +114,11 @@ async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
 
 
 async def look(engine: Engine, looked: datetime | None = None) -> None:
-    keeper = ScheduleKeeper(engine.client, Audit(engine.log), engine.settings.task_queue, grace=timedelta(0))
-    await ActivityEnvironment().run(keeper.keep_schedules, Keep(looked=looked))
+    await ActivityEnvironment().run(a_keeper(engine, timedelta(0)).keep_schedules, Keep(looked=looked))
+
+
+def a_keeper(engine: Engine, grace: timedelta) -> ScheduleKeeper:
+    return ScheduleKeeper(engine.client, Audit(engine.log), engine.holds, engine.settings.task_queue, grace=grace)
 
 
 async def written(engine: Engine, wanted: LoadedPolicy, version: int, at: datetime) -> ScheduledStart:
@@ -152,6 +158,102 @@ async def test_what_the_engine_has_started_before_a_change_is_not_told_as_missed
     await look(engine)
     [missed] = start_records(settings, policy="made", state=None, limit=100)
     assert datetime.fromisoformat(missed["scheduled"]) == now - timedelta(minutes=2)
+
+
+async def applied(engine: Engine, wanted: LoadedPolicy) -> None:
+    catalog = {wanted.policy.name: wanted}
+    await engine.applying.apply(await engine.applying.difference(catalog), catalog, actor="ann", reason="a test")
+
+
+async def every(engine: Engine) -> list[Found]:
+    known = [one.id for policy in engine.versions.latest() for one in await all_of(engine, policy)]
+    return [one async for one in schedules.find(engine.client, engine.settings.task_queue, known)]
+
+
+async def all_of(engine: Engine, policy: str) -> list[Wanted]:
+    made = Schedules(engine.client, engine.settings.task_queue)
+    versions = [engine.versions.policy(one) for one in engine.versions.history(policy)]
+    return [wanted for each in versions for wanted in made.wanted(each, 0)]
+
+
+@pytest.mark.parametrize("who", ["the keeper", "the next apply"])
+async def test_of_a_schedule_and_the_one_that_takes_its_place_one_alone_is_awake(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """An apply that dies between the two leaves the old one awake; the keeper, or the next apply, does the rest."""
+    await applied(engine, every_minute("half", "1h"))
+
+    async def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schedules, "remove", dies)
+        with pytest.raises(RuntimeError):
+            await applied(engine, edited := every_minute("half", "2h"))
+    old, new = sorted(await every(engine), key=lambda one: one.start.version if one.start else 0)
+    assert (old.paused, new.paused, new.note) == (False, True, NOT_YET)
+    [change] = (await engine.applying.difference({"half": edited})).changes
+    assert [part.why for part in change.parts if part.wanted] == ["an apply stopped before it had its place"]
+    await (look(engine) if who == "the keeper" else applied(engine, edited))
+    [left] = await every(engine)
+    assert (left.id, left.paused, left.whole) == (new.id, False, True)
+    assert (await engine.applying.difference({"half": edited})).empty
+
+
+async def test_a_begin_that_never_came_is_made_up_by_the_keeper(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await applied(engine, every_minute("half", "1h"))
+
+    async def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schedules, "_begin", dies)
+        with pytest.raises(RuntimeError):
+            await applied(engine, every_minute("half", "2h"))
+    assert [one.waits for one in await every(engine)] == [True]
+    await look(engine)
+    assert [one.paused for one in await every(engine)] == [False]
+
+
+async def test_a_start_that_fell_into_a_pause_names_who_had_paused_it(engine: Engine, settings: Settings) -> None:
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    wanted = every_minute("paused", "10s")
+    start = await written(engine, wanted, 1, now - timedelta(minutes=2, seconds=30))
+    hold = engine.holds.put("pause", actor="bob", reason="look first", key="k", policy="paused")
+    held = (replace(hold, since=now - timedelta(minutes=1, seconds=30)), now - timedelta(seconds=30))
+    there = await schedules.find_one(engine.client, start.id_in(settings.task_queue))
+    assert there is not None
+    assert held_back(there, [held], now - timedelta(minutes=2)) is None
+    assert str(held_back(there, [held], now - timedelta(minutes=1))).startswith("bob paused policy paused at ")
+    assert "; that ended at " in str(held_back(there, [held], now - timedelta(minutes=1)))
+    await schedules.set_paused(engine.client, there.id, True, "by hand")
+    await look(engine)
+    found = start_records(settings, policy="paused", state="missed", limit=100)
+    assert {one["why"] for one in found} == {"its schedule is paused: by hand"}
+
+
+async def test_two_schedules_of_a_policy_at_one_moment_mean_one_start() -> None:
+    both = read_policy(TWO.encode(), "two.yaml").policy
+    meant = datetime(2026, 11, 20, 22, tzinfo=UTC)
+    assert len({ScheduledStart(policy=both, version=1, trigger=number).key_at(meant) for number in (0, 1)}) == 1
+    written = datetime(2026, 11, 19, 12, tzinfo=UTC)
+
+    def missed(trigger: int, now: datetime) -> list[datetime]:
+        start = ScheduledStart(policy=both, version=1, trigger=trigger)
+        return list(due(Found("x", start, "d", written, None, False, None, (), whole=True), None, now))
+
+    # On Friday both mean it: the patient one may still make it, and so the hasty one does not say it is missed.
+    assert missed(0, meant + timedelta(hours=1)) == [meant - timedelta(days=1)]
+    assert missed(1, meant + timedelta(hours=1)) == []
+    assert missed(1, meant + timedelta(hours=7)) == [meant]
+
+
+TWO = TEXT.format(name="two", catch_up="10s").replace(
+    '[schedule: {cron: "* * * * *", catch_up: 10s}]',
+    '[schedule: {cron: "0 22 * * *", catch_up: 10s}, schedule: {cron: "0 22 * * 5", catch_up: 6h}]',
+)
 
 
 class TestWhatIsCutOff:
