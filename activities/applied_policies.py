@@ -1,10 +1,11 @@
 """Applied policies as activities see them: which version is the newest, and the policy of it."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from activities.audit import Audit, Event
-from activities.storage import Missing, Storage
+from activities.storage import Exists, Missing, Storage
 from workflows.policy import Policy
 
 
@@ -47,6 +48,12 @@ class AppliedPolicies:
     async def read(self, digest: str) -> Policy:
         """Read an applied policy by its digest."""
         return Policy.model_validate_json(await asyncio.to_thread(self.storage.get, policy_place(digest)))
+
+
+def keep_policy(storage: Storage, policy: Policy) -> None:
+    """Keep a policy where it is read again when something starts it."""
+    with suppress(Exists):
+        storage.put_new(policy_place(policy.digest), policy.model_dump_json(by_alias=True).encode())
 
 
 def version_key(policy: str, version: int) -> str:

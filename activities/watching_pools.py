@@ -1,6 +1,7 @@
 """What a watcher of a pool does in the world: waits for news of its level, measures, hears of its drains' runs."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -10,18 +11,19 @@ from typing import Any
 from pydantic import TypeAdapter
 from temporalio import activity
 from temporalio.client import Client, WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities.applied_policies import Unreadable
 from activities.audit import Audit
 from activities.heartbeat import beating
 from activities.pool_board import PoolBoard, find
-from activities.starting import RunEnd, Starts, start_key
+from activities.starting import RunEnd, Starts, hand_in, start_key
 from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.pool_control import is_full, stuck, too_far, wants_a_decision, wants_a_drain, watched
 from workflows.pools import Drain, Level, PoolBook, PoolRef, Site, WatchEntry
-from workflows.run import Phase, RunState, RunStatus
-from workflows.starts import DeskStatus, OpenRun, Start, StartState
+from workflows.run import Phase, RunRequest, RunState, RunStatus
+from workflows.starts import Cause, DeskStatus, OpenRun, Start, StartState, wish_for
 
 QUIET_BEAT = 25.0
 """Seconds between the heartbeats of a quiet watcher: a thousand of them cost a few a second."""
@@ -31,6 +33,9 @@ MISSING_AFTER = 3
 
 ANSWERED_WITHIN = timedelta(seconds=5)
 """A desk or a run that does not answer in time counts as one that is not there: the desk itself has the last word."""
+
+FORGOTTEN_AFTER = 15.0
+"""Seconds after which a desk that knows nothing of a wish is told once more."""
 
 _ABOVE: TypeAdapter[dict[str, datetime]] = TypeAdapter(dict[str, datetime])
 
@@ -52,9 +57,10 @@ class News(Payload):
 
 
 class OnePolicy(Payload):
-    """A policy by what holds go by."""
+    """A policy by what holds go by, in the version of which the watcher knows it."""
 
     name: str
+    version: int | None = None
     labels: dict[str, str]
 
 
@@ -72,11 +78,25 @@ class Levels(Payload):
     site: Site = Site()
 
 
+class PoolWish(Payload):
+    """A run that is wished for, to drain a pool or (`copies`) to copy what lies between its marks."""
+
+    key: str
+    run: str
+    entry: WatchEntry
+    text: str
+    reason: str
+    enough_bytes: int
+    room_bytes: int | None
+    tried_in: tuple[str, ...]
+    urgent: bool
+    copies: bool
+
+
 class Asked(Payload):
     """A wish whose answer is waited for; `known` is the answer that was heard already."""
 
-    site: str
-    key: str
+    wish: PoolWish
     known: StartState | None = None
 
 
@@ -167,21 +187,56 @@ class PoolWatching:
         return Levels(levels=tuple(find(measured, ref) for ref in request.refs), site=site)
 
     @activity.defn
+    async def wish(self, wish: PoolWish) -> None:
+        """Hand a wish to the desk of its site; the policy is the one that the watcher decided by."""
+        entry = wish.entry
+        policy = (await self.starts.applied.read(entry.policy_digest)).at(entry.site)
+        if wish.copies:
+            run = policy.run.model_copy(update={"workflow": "premigrate", "stages": ()})
+            policy = policy.model_copy(update={"run": run})
+        request = RunRequest(
+            run=wish.run,
+            policy=policy,
+            version=entry.version,
+            actor="engine",
+            reason=wish.reason,
+            enough_bytes=wish.enough_bytes,
+            room_bytes=wish.room_bytes,
+            tried_in=wish.tried_in,
+            urgent=wish.urgent,
+        )
+        cause = Cause(kind="threshold", text=wish.text)
+        await hand_in(
+            self.client, self.task_queue, wish_for(key=wish.key, request=request, cause=cause, overlap="skip")
+        )
+
+    @activity.defn
     async def hear_answer(self, asked: Asked) -> Start:
-        """Wait until the desk has said what becomes of a wish, or says something new."""
-        desk = self.client.get_workflow_handle(desk_id(self.task_queue, asked.site))
-        wait = 0.05
+        """Wait until the desk has said what becomes of a wish, or says something new.
+
+        A desk that was ended by somebody has forgotten what waited: it is told again, which it hears once.
+        """
+        key, site = asked.wish.key, asked.wish.entry.site
+        desk = self.client.get_workflow_handle(desk_id(self.task_queue, site))
+        wait, heard = 0.05, time.monotonic()
         async with beating(lambda: None):
             while True:
                 with suppress(RPCError, WorkflowQueryFailedError):  # the desk goes on with a fresh history, or sleeps
-                    answer = await desk.query("about", asked.key)
-                    if answer is not None and (start := Start.model_validate(answer)).state is not asked.known:
-                        return start
+                    answer = await desk.query("about", key)
+                    if answer is not None:
+                        heard = time.monotonic()
+                        if (start := Start.model_validate(answer)).state is not asked.known:
+                            return start
                 for state in (StartState.BEGUN, StartState.SKIPPED):
-                    stored = await self.audit.find(start_key(asked.key, str(state)))
+                    stored = await self.audit.find(start_key(key, str(state)))
                     if stored is not None:
                         body = stored.body
-                        return Start(key=asked.key, state=state, run=body.get("run"), why=body.get("why") or "")
+                        return Start(key=key, state=state, run=body.get("run"), why=body.get("why") or "")
+                if time.monotonic() - heard > FORGOTTEN_AFTER:
+                    if await self._is_there(asked.wish.run):  # It had begun when its desk was ended.
+                        return Start(key=key, state=StartState.BEGUN, run=asked.wish.run)
+                    await self.wish(asked.wish)
+                    heard = time.monotonic()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
 
@@ -278,6 +333,8 @@ class PoolWatching:
             hold = next((hold for hold in standing if hold.covers(one.name, site, one.labels)), None)
             if hold is not None:
                 held[one.name] = str(hold)
+            elif (why := await self._overtaken(one)) is not None:
+                held[one.name] = why
         names = {one.name for one in policies}
         for run in [run for run in await self._open_runs(site) if run.policy in names] if names else ():
             status = await self._status(run.run)
@@ -288,12 +345,36 @@ class PoolWatching:
                 in_flight += max(0, status.plan.bytes - status.counts.bytes_done)
         return Site(in_flight=in_flight, held=held, busy=busy)
 
+    async def _overtaken(self, one: OnePolicy) -> str | None:
+        """Say that a newer version of a policy is applied: an apply is under way, or stopped before it came here."""
+        if one.version is None:
+            return None
+        try:
+            newest = await self.starts.applied.after(one.name, one.version)
+        except Unreadable as error:
+            return str(error)
+        if newest is None:
+            return None
+        return (
+            f"policy {one.name} was changed (version {newest.number}) and this pool still has version "
+            f"{one.version}: `orchestrator apply` goes on where it was"
+        )
+
     async def _open_runs(self, site: str) -> tuple[OpenRun, ...]:
         desk = self.client.get_workflow_handle(desk_id(self.task_queue, site))
         try:
             return DeskStatus.model_validate(await desk.query("status", rpc_timeout=ANSWERED_WITHIN)).open
         except (RPCError, WorkflowQueryFailedError):  # no desk has been needed yet, or it takes a fresh history
             return ()
+
+    async def _is_there(self, run: str) -> bool:
+        try:
+            await self.client.get_workflow_handle(run).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
 
     async def _status(self, run: str) -> RunStatus | None:
         handle = self.client.get_workflow_handle(run)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
+from activities.storage import open_storage
 from orchestrator.catalog import load_policy
 from orchestrator.services import free_port
 from orchestrator.settings import load_settings
@@ -84,7 +85,7 @@ async def measure(pools: int, seconds: float, every: str) -> None:
             )  # fmt: skip
             client = await connect(settings)
             async with working(settings, client):
-                watches = Watches(client, settings.task_queue)
+                watches = Watches(client, settings.task_queue, open_storage(settings.storage))
                 for number in range(pools):
                     text = POLICY.format(number=number, every=every)
                     [wanted] = watches.wanted(load_policy(text.encode(), "bench.yaml"), 1)

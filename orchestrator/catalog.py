@@ -1,5 +1,6 @@
 """The catalog: reads policies from YAML, strictly, and says where each mistake is and what to write instead."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ __all__ = [
     "LoadedPolicy", "PolicyError", "Problem", "dotted", "find_loaded", "find_policy", "load_catalog", "load_policy",
     "policy_files", "read_policy", "same_name",
 ]  # fmt: skip
+
+
+LARGEST_POLICY = 1 << 20
+"""Bytes of a policy as it travels within a wish: what Temporal takes at once is 2 MiB, and a task may carry two."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,20 @@ def read_policy(source: Path | bytes, name: str | None = None) -> LoadedPolicy:
         raise PolicyError(several(problems)) from None
     problems = list(_empty_lists(document, document.data, ()))
     problems += [document.problem(one.where, dotted(one.where) + one.text) for one in zone_mistakes(policy)]
+    problems += [document.problem((), text) for text in _too_large(policy)]
     if problems:
         raise PolicyError(several(problems))
     return LoadedPolicy(policy, document, content)
+
+
+def _too_large(policy: Policy) -> Iterator[str]:
+    """Refuse what no schedule, wish or run could carry: better here than in an engine that tries for ever."""
+    size = len(json.dumps(policy.model_dump_json()).encode())
+    if size > LARGEST_POLICY:
+        yield (
+            f"the policy is too large: {size:,} bytes with every class written out, at most {LARGEST_POLICY:,} fit "
+            "into a run; say it with fewer patterns, or in several policies"
+        )
 
 
 def load_catalog(*places: Path) -> dict[str, LoadedPolicy]:

@@ -43,7 +43,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         storage = open_storage(settings.storage)
         versions = Versions(log, storage)
         every = kinds(client, settings.task_queue, storage)
-        watches, holds = Watches(client, settings.task_queue), Holds(log)
+        watches, holds = Watches(client, settings.task_queue, storage), Holds(log)
         desks = Desks(client, settings.task_queue)
         yield Engine(
             settings=settings,

@@ -12,4 +12,4 @@ from orchestrator.watches import Watches
 
 def kinds(client: Client, task_queue: str, storage: Storage) -> Sequence[Kind]:
     """Give every kind of thing that policies want."""
-    return (Schedules(client, task_queue), Watches(client, task_queue), Routes(client, task_queue, storage))
+    return (Schedules(client, task_queue), Watches(client, task_queue, storage), Routes(client, task_queue, storage))

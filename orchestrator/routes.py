@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from hashlib import sha256
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.applied_policies import policy_place
-from activities.storage import Exists, Storage
+from activities.applied_policies import keep_policy
+from activities.storage import Storage
 from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
@@ -44,8 +43,7 @@ class Routes:
     async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
         """Keep the policy where the router finds it, and give the router its routes."""
         table, policy = wanted.content
-        with suppress(Exists):
-            self._storage.put_new(policy_place(policy.digest), policy.model_dump_json(by_alias=True).encode())
+        keep_policy(self._storage, policy)
         start = WithStartWorkflowOperation(
             RouteEvents.run,
             RouterState(),

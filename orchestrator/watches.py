@@ -14,11 +14,13 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.applied_policies import keep_policy
+from activities.storage import Storage
 from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows import units
 from workflows.ids import watch_id, watch_prefix
 from workflows.policy import Policy
-from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus
+from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus, watch_entries
 from workflows.run_policy import RunPolicy
 from workflows.watch_pool import WatchPool
 
@@ -31,34 +33,30 @@ class Watches:
 
     name = "watch"
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, storage: Storage) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._storage = storage
 
     def wanted(self, policy: Policy, version: int) -> list[Wanted]:
         """Give one entry for each threshold at each site."""
-        entries = [
-            WatchEntry(policy=policy.at(site), version=version, trigger=number)
-            for site in policy.all_sites
-            for number, trigger in enumerate(policy.triggers)
-            if trigger.threshold is not None
-        ]
         return [
-            Wanted(self.name, self._id(entry.ref, entry), policy.name, entry.digest, _text(entry), entry)
-            for entry in entries
+            Wanted(self.name, self._id(entry.ref, entry), policy.name, entry.digest, _text(entry), (entry, policy))
+            for entry in watch_entries(policy, version)
         ]
 
     async def there(self, known: Iterable[str] = ()) -> list[There]:
         """Give every entry of every watcher of ours; watchers of `known` entries may be too new for Temporal's list."""
         return [
-            There(self.name, self._id(status.ref, entry), entry.policy.name, entry.digest, _text(entry))
+            There(self.name, self._id(status.ref, entry), entry.policy, entry.digest, _text(entry))
             for status in await self.all(known)
             for entry in status.entries
         ]
 
     async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
-        """Bring the entry to its watcher, which is started if it does not run."""
-        entry: WatchEntry = wanted.content
+        """Keep the policy where runs find it, and bring the entry to its watcher, which is started if need be."""
+        entry, policy = wanted.content
+        keep_policy(self._storage, policy)
         ref = entry.ref
         start = WithStartWorkflowOperation(
             WatchPool.run,
@@ -133,4 +131,4 @@ class Watches:
 def _text(entry: WatchEntry) -> str:
     mark = entry.threshold
     marks = f"{units.percent_text(mark.upper)} -> {units.percent_text(mark.lower)}"
-    return f"pool {mark.pool} {marks} at {entry.policy.one_site}"
+    return f"pool {mark.pool} {marks} at {entry.site}"

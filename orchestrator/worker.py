@@ -148,6 +148,7 @@ def _activities(
         HubEvents(hub, client, settings.task_queue).follow_hub,
         watching.watch_level,
         watching.measure_pools,
+        watching.wish,
         watching.hear_answer,
         watching.follow_drain,
         watching.follow_copy,

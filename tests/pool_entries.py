@@ -1,7 +1,10 @@
 """Entries of watched pools for tests, with just what a test cares about left open."""
 
+from typing import Any
+
 from orchestrator.catalog import load_policy
-from workflows.pools import WatchEntry
+from workflows.policy import Policy
+from workflows.pools import WatchEntry, watch_entries
 
 DRAIN = """
 version: 1
@@ -17,7 +20,7 @@ retry: {{failed_files: {{attempts: {attempts}, wait: [1s]}}}}
 """
 
 
-def an_entry(
+def a_drain(
     marks: str = "upper: 85%, lower: 70%",
     *,
     name: str = "drain",
@@ -26,8 +29,13 @@ def an_entry(
     files: int = 5,
     size: str = "1TiB",
     attempts: int = 3,
-) -> WatchEntry:
+) -> Policy:
     text = DRAIN.format(
         name=name, marks=marks, priority=priority, suffix=suffix, files=files, bytes=size, attempts=attempts
     )
-    return WatchEntry(policy=load_policy(text.encode(), "drain.yaml"), version=1, trigger=0)
+    return load_policy(text.encode(), "drain.yaml")
+
+
+def an_entry(marks: str = "upper: 85%, lower: 70%", **how: Any) -> WatchEntry:
+    [entry] = watch_entries(a_drain(marks, **how), 1)
+    return entry

@@ -163,7 +163,7 @@ def after_run(book: PoolBook, entry: WatchEntry, ended: RunOfDrain, *, before: L
     elif ended.tried and not ended.why and drain.fruitless + 1 < MOST_FRUITLESS:
         changes["fruitless"] = drain.fruitless + 1
     else:
-        why = f"{MOST_FRUITLESS} runs of {entry.policy.name} in a row moved nothing, the last one {ended.run}"
+        why = f"{MOST_FRUITLESS} runs of {entry.policy} in a row moved nothing, the last one {ended.run}"
         why = ended.why or (why if ended.tried else _nothing_left(entry, drain))
         changes |= {"fruitless": 0, "exhausted": (*drain.exhausted, entry.key)}
         changes["because"] = {**drain.because, entry.key: why}
@@ -173,7 +173,7 @@ def after_run(book: PoolBook, entry: WatchEntry, ended: RunOfDrain, *, before: L
 def called_off(book: PoolBook, entry: WatchEntry, run: str, *, used: int, now: datetime) -> tuple[PoolBook, str]:
     """End a drain whose run somebody cancelled: nothing begins again at once, however much the pool grows."""
     until = now + max(entry.threshold.hold_down, CALLED_OFF_REST)
-    why = f"run {run} was cancelled by somebody; `pause {entry.policy.name}` holds it back for longer"
+    why = f"run {run} was cancelled by somebody; `pause {entry.policy}` holds it back for longer"
     block = Block(why=why, since=now, until=until, used=used, firm=True)
     return book.model_copy(update={"drain": None, "blocked": block}), (
         f"{why}; no drain before {until:%Y-%m-%d %H:%M} UTC"
@@ -193,7 +193,7 @@ def stuck(drain: Drain, entry: WatchEntry, level: Level) -> bool:
 
 def too_far(entry: WatchEntry, level: Level, tranche: int) -> bool:
     """Tell whether the level lies a whole batch below the lower mark, so that a run that goes on must end."""
-    batch = min(entry.policy.run.batch.bytes, tranche)
+    batch = min(entry.batch_bytes, tranche)
     return level.used < lower_bytes(entry, level) - batch
 
 
@@ -262,7 +262,7 @@ def _go_on_draining(
         return _ended(book, serving, level, alerts)
     confirmed = credit(drain, level)
     left = [entry for entry in unserved if entry.key not in drain.exhausted]
-    held = [entry for entry in left if entry.policy.name in site.held]
+    held = [entry for entry in left if entry.policy in site.held]
     full: list[str] = []
     for entry in [entry for entry in left if entry not in held]:
         numbers = _numbers(entry, level, destinations, site.in_flight, confirmed)
@@ -276,16 +276,16 @@ def _go_on_draining(
         if tranche <= 0:
             full.append(_why_full(entry, destinations))
             continue
-        if (busy := site.busy.get(entry.policy.name)) is not None:
+        if (busy := site.busy.get(entry.policy)) is not None:
             return Decision(Act.WAIT, book, busy, entry, 0, numbers, alerts)
         update = drain.model_copy(update={"tranches": drain.tranches + 1})
-        why = f"{entry.policy.name} is next: {tranche} bytes to the lower mark"
+        why = f"{entry.policy} is next: {tranche} bytes to the lower mark"
         book = book.model_copy(update={"drain": update})
         return Decision(Act.DRAIN, book, why, entry, tranche, numbers, alerts)
     entry = held[0] if held else unserved[0]
     numbers = _numbers(entry, level, destinations, site.in_flight, confirmed)
     if held:  # they may have something left
-        return _held(book, entry, level, numbers, site.held[entry.policy.name], alerts)
+        return _held(book, entry, level, numbers, site.held[entry.policy], alerts)
     reasons = "; ".join(dict.fromkeys([*full, *drain.because.values()]))
     why = f"the lower mark cannot be reached: {reasons or 'no policy has anything left that frees space'}"
     return _blocked(book, entry, level, numbers, why, alerts)
@@ -314,7 +314,7 @@ def _held(
 
 def _nothing_left(entry: WatchEntry, drain: Drain) -> str:
     fits = f" and fits below max_utilisation of {entry.threshold.destination_pool}"
-    text = f"{entry.policy.name} has nothing left that frees space"
+    text = f"{entry.policy} has nothing left that frees space"
     text += fits if entry.threshold.max_utilisation is not None else ""
     return text + (f", {drain.tried:,} files that could not be moved left aside" if drain.tried else "")
 
@@ -404,7 +404,7 @@ def _quiet(
     entry = _premigrates(book, entries, level)
     if entry is None:
         return Decision(Act.REST, book, "", None, 0, {"used": level.used, "capacity": level.capacity}, alerts)
-    name, mark = entry.policy.name, share(entry.threshold.premigrate or 0, level.capacity)
+    name, mark = entry.policy, share(entry.threshold.premigrate or 0, level.capacity)
     room = _room(entry, destinations)
     numbers: dict[str, object] = {
         "used": level.used,

@@ -53,39 +53,58 @@ class Level(Payload):
 
 
 class WatchEntry(Payload):
-    """One threshold of one policy at one site."""
+    """One threshold of one policy at one site, by what the rules need; the policy lies in the storage."""
 
-    policy: Policy
+    policy: str
+    policy_digest: str
     version: int
     trigger: int
+    site: str
+    labels: dict[str, str]
+    priority: int
+    batch_bytes: int
+    threshold: Threshold
 
     @property
     def key(self) -> str:
         """Tell it from the other entries of its pool."""
-        return f"{self.policy.name}/{self.trigger}"
-
-    @property
-    def threshold(self) -> Threshold:
-        """The trigger itself."""
-        threshold = self.policy.triggers[self.trigger].threshold
-        assert threshold is not None
-        return threshold
+        return f"{self.policy}/{self.trigger}"
 
     @property
     def ref(self) -> PoolRef:
         """The pool that it watches."""
         mark = self.threshold
-        return PoolRef(site=self.policy.one_site, pool=mark.pool, filesystem=mark.filesystem)
+        return PoolRef(site=self.site, pool=mark.pool, filesystem=mark.filesystem)
 
     @property
     def digest(self) -> str:
         """Tell whether two entries would do the same."""
-        return sha256(rfc8785.dumps([self.policy.digest, self.policy.one_site, self.version, self.trigger])).hexdigest()
+        return sha256(rfc8785.dumps([self.policy_digest, self.site, self.version, self.trigger])).hexdigest()
 
     @property
     def order(self) -> tuple[int, str, int]:
         """Its turn among the entries of its pool: by priority, then by name."""
-        return (self.policy.run.priority, self.policy.name, self.trigger)
+        return (self.priority, self.policy, self.trigger)
+
+
+def watch_entries(policy: Policy, version: int) -> list[WatchEntry]:
+    """Give one entry for each threshold of a policy at each of its sites."""
+    return [
+        WatchEntry(
+            policy=policy.name,
+            policy_digest=policy.digest,
+            version=version,
+            trigger=number,
+            site=site,
+            labels=policy.labels,
+            priority=policy.run.priority,
+            batch_bytes=policy.run.batch.bytes,
+            threshold=trigger.threshold,
+        )
+        for site in policy.all_sites
+        for number, trigger in enumerate(policy.triggers)
+        if trigger.threshold is not None
+    ]
 
 
 class Drain(Payload):

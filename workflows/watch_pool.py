@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
@@ -20,10 +20,10 @@ with workflow.unsafe.imports_passed_through():
         News,
         OnePolicy,
         PoolWatching,
+        PoolWish,
         WatchRequest,
     )
-    from workflows.options import AT_ONCE, CANCEL_RUN, FOLLOW, MEASURE, WATCH
-    from workflows.policy import Policy
+    from workflows.options import AT_ONCE_OR_LATER, CANCEL_RUN, FOLLOW, MEASURE, RECORD, WATCH
     from workflows.pool_control import (
         Act,
         Decision,
@@ -37,8 +37,8 @@ with workflow.unsafe.imports_passed_through():
         state_of,
     )
     from workflows.pools import Level, PoolRef, WatchEntry, WatchState, WatchStatus
-    from workflows.run import Person, RunRequest, RunState
-    from workflows.starts import Cause, Start, StartState, wish_for
+    from workflows.run import Person, RunState
+    from workflows.starts import Start, StartState
 
 CALLED_OFF = "a cancelled run ends its drain"
 """The patch with which a drain whose run somebody cancelled ends and says so."""
@@ -113,7 +113,7 @@ class WatchPool:
             level=self._level,
             run=self._run,
             waits_for=self._waits_for,
-            next_policy=next((one.policy.name for one in entries if one.key not in exhausted), None),
+            next_policy=next((one.policy for one in entries if one.key not in exhausted), None),
         )
 
     # Quiet.
@@ -175,9 +175,10 @@ class WatchPool:
             await self._pause(max(settle_time(entry) / 4, timedelta(milliseconds=500)), decision.why)
 
     async def _drain(self, entry: WatchEntry, level: Level, decision: Decision) -> None:
-        start = await self._begin(entry, entry.policy, level, decision)
+        start = await self._begin(entry, level, decision)
         if start.run is None:
-            await self._pause(max(entry.threshold.check_every, ASK_AGAIN), start.why)
+            if self._entries.get(entry.key) == entry:  # Else its policy was changed meanwhile: decide again at once.
+                await self._pause(max(entry.threshold.check_every, ASK_AGAIN), start.why)
             return
         end, stopped = await self._follow(entry, start.run, decision.tranche)
         await self._tell_end(entry, str(end.state), end, end.trouble or "")
@@ -189,11 +190,10 @@ class WatchPool:
         self._book = after_run(self._book, entry, _run_of_drain(start.run, end), before=level, now=workflow.now())
 
     async def _premigrate(self, entry: WatchEntry, level: Level, decision: Decision) -> None:
-        run = entry.policy.run.model_copy(update={"workflow": "premigrate", "stages": ()})
-        policy = entry.policy.model_copy(update={"run": run})
-        start = await self._begin(entry, policy, level, decision)
+        start = await self._begin(entry, level, decision)
         if start.run is None:
-            self._book = not_begun(self._book, entry, level.at)
+            if self._entries.get(entry.key) == entry:
+                self._book = not_begun(self._book, entry, level.at)
             return
         self._run = start.run
         try:
@@ -204,35 +204,34 @@ class WatchPool:
 
     # A run.
 
-    async def _begin(self, entry: WatchEntry, policy: Policy, level: Level, decision: Decision) -> Start:
+    async def _begin(self, entry: WatchEntry, level: Level, decision: Decision) -> Start:
         self._runs += 1
-        name = policy.name
-        run = f"{name}-{workflow.now():%Y%m%dT%H%M%SZ}-{workflow.uuid4().hex[:4]}"
+        run = f"{entry.policy}-{workflow.now():%Y%m%dT%H%M%SZ}-{workflow.uuid4().hex[:4]}"
         mark = entry.threshold
         text = f"pool {self._ref} at {level.percent:.1f}%"
         if decision.act is Act.DRAIN:
             reason = f"{text}: {decision.tranche} bytes down to {mark.lower:g}%"
         else:
             reason = f"{text}: copy what lies above {mark.premigrate:g}%"
-        request = RunRequest(
+        key = f"{workflow.info().workflow_id}/{run}"
+        wish = PoolWish(
+            key=key,
             run=run,
-            policy=policy,
-            version=entry.version,
-            actor="engine",
+            entry=entry,
+            text=text,
             reason=reason,
             enough_bytes=decision.tranche,
             room_bytes=decision.room,
             tried_in=self._book.drain.tried_in if self._book.drain is not None else (),
             urgent=decision.act is Act.DRAIN and is_critical((entry,), level),
+            copies=decision.act is Act.PREMIGRATE,
         )
-        key = f"{workflow.info().workflow_id}/{run}"
-        wish = wish_for(key=key, request=request, cause=Cause(kind="threshold", text=text), overlap="skip")
-        await workflow.execute_activity_method(Starts.hand_in, wish, **MEASURE)
+        await workflow.execute_activity_method(PoolWatching.wish, wish, **MEASURE)
         known: StartState | None = None
         while True:
             self._run, self._waits_for = run, "the desk's answer" if known is None else self._waits_for
             start: Start = await workflow.execute_activity_method(
-                PoolWatching.hear_answer, Asked(site=self._ref.site, key=key, known=known), **FOLLOW
+                PoolWatching.hear_answer, Asked(wish=wish, known=known), **FOLLOW
             )
             self._run, self._waits_for = None, None
             if start.state is not StartState.QUEUED:
@@ -295,7 +294,7 @@ class WatchPool:
                 Event.POOL_DECIDED,
                 act=str(decision.act),
                 why=decision.why,
-                policy=None if decision.entry is None else decision.entry.policy.name,
+                policy=None if decision.entry is None else decision.entry.policy,
                 numbers=dict(decision.numbers),
                 measured=level.at.isoformat(),
             )
@@ -305,7 +304,7 @@ class WatchPool:
     async def _tell_end(self, entry: WatchEntry, state: str, end: RunEnd | None, why: str) -> None:
         await self._record(
             Event.POOL_RUN_ENDED,
-            policy=entry.policy.name,
+            policy=entry.policy,
             state=state,
             why=why,
             planned=0 if end is None or end.plan is None else end.plan.bytes,
@@ -327,7 +326,11 @@ class WatchPool:
         body = {"site": ref.site, "pool": ref.pool, "filesystem": ref.filesystem, **body}
         key = f"{workflow.info().workflow_id}/{event}/{workflow.uuid4()}"
         record = AuditRecord(event=event, actor="engine", run=self._run, key=key, body=body)
-        await workflow.execute_local_activity_method(Audit.record, record, **AT_ONCE)
+        try:
+            await workflow.execute_local_activity_method(Audit.record, record, **AT_ONCE_OR_LATER)
+        except FailureError:
+            # Each retry of a local activity makes the history longer: a weekend without the audit would fill it.
+            await workflow.execute_activity_method(Audit.record, record, **RECORD)
 
     # State.
 
@@ -363,7 +366,9 @@ def _destinations(entries: tuple[WatchEntry, ...]) -> list[str]:
 
 
 def _policies(entries: tuple[WatchEntry, ...]) -> tuple[OnePolicy, ...]:
-    found = {entry.policy.name: OnePolicy(name=entry.policy.name, labels=entry.policy.labels) for entry in entries}
+    found = {
+        entry.policy: OnePolicy(name=entry.policy, version=entry.version, labels=entry.labels) for entry in entries
+    }
     return tuple(found.values())
 
 

@@ -190,7 +190,7 @@ def _plain(view: "PoolView") -> dict[str, Any]:
         "bytes_a_day": None if view.trend is None else round(view.trend.slope * 86_400),
         "to_upper": seconds(view.upper),
         "to_full": seconds(100.0),
-        "policies": [] if status is None else [entry.policy.name for entry in status.entries],
+        "policies": [] if status is None else [entry.policy for entry in status.entries],
         "acts_next": None if status is None else status.next_policy,
         "run": None if status is None else status.run,
         "waits_for": _waits(view) or None,

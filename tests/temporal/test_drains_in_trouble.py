@@ -12,12 +12,13 @@ from temporalio.client import Client
 
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
+from activities.storage import open_storage
 from orchestrator.runs import cancel, start_run
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
-from tests.pool_entries import an_entry
+from tests.pool_entries import a_drain
 from tests.temporal.watching import (
     CAPACITY,
     MARKS,
@@ -45,7 +46,7 @@ def hub(tmp_path: Path) -> Iterator[LocalHub]:
 
 @pytest.fixture
 async def watches(settings: Settings, client: Client, worker: None) -> AsyncIterator[Watches]:
-    yield Watches(client, settings.task_queue)
+    yield Watches(client, settings.task_queue, open_storage(settings.storage))
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ async def test_files_that_always_fail_are_left_out_and_those_behind_them_free_th
     hub.fill(56, size=FILE)  # 14 of 16 MiB
     bad = "*/f000[0-2]?.mov"  # the first thirty of the order, more than a whole tranche
     hub.faults({"name": "bad", "action": {"kind": "path_fail"}, "match": {"file": bad}})
-    await put(watches, an_entry(MARKS, attempts=1))
+    await put(watches, a_drain(MARKS, attempts=1))
     status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
     assert status.state is PoolState.HOLDING
     assert used(hub) <= CAPACITY // 2
@@ -96,7 +97,7 @@ async def test_a_drain_of_which_only_failing_files_are_left_ends_with_an_alert_t
 ) -> None:
     hub.fill(56, size=FILE)
     hub.faults({"name": "bad", "action": {"kind": "path_fail"}, "match": {"file": "*[0-8].mov"}})
-    await put(watches, an_entry(MARKS, attempts=1))
+    await put(watches, a_drain(MARKS, attempts=1))
     status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
     assert status.state is PoolState.BLOCKED
     assert "the lower mark cannot be reached: drain has nothing left that frees space, 51 files" in alerts(settings)
@@ -108,7 +109,7 @@ async def test_a_destination_is_filled_to_its_mark_and_by_no_byte_more(
     hub.fill(46, size=300 * 1024)  # 13.5 of 16 MiB; the drain wants 5.5 of them gone
     marks = f"{MARKS}, premigrate: 30%, max_utilisation: 20%, destination_pool: nearline"
     most, highest = CAPACITY // 5, 0
-    await put(watches, an_entry(marks))
+    await put(watches, a_drain(marks))
 
     async def blocked() -> bool:
         nonlocal highest
@@ -127,7 +128,7 @@ async def test_a_freeze_during_a_drain_starts_no_further_run_and_the_thaw_lets_i
 ) -> None:
     hub.fill(54, size=FILE)
     hub.faults(SLOW | {"action": {"kind": "slow", "seconds": 0.1}})
-    await put(watches, an_entry(MARKS))
+    await put(watches, a_drain(MARKS))
     await status_with(watches, run="drain-")
     hold = await asyncio.to_thread(holds.put, "freeze", actor="ann", reason="a fire drill", key="1")
     hub.fill(8, size=FILE, folder="new")
@@ -146,7 +147,7 @@ async def test_a_drain_whose_run_somebody_cancels_rests_and_says_so(
 ) -> None:
     hub.fill(56, size=FILE)
     hub.faults(SLOW)
-    await put(watches, an_entry("upper: 80%, lower: 50%, check_every: 1s"))
+    await put(watches, a_drain("upper: 80%, lower: 50%, check_every: 1s"))
     run = (await status_with(watches, run="drain-")).run
     assert run is not None
     await until(lambda: asyncio.to_thread(hub.jobs))
@@ -166,8 +167,8 @@ async def test_an_open_run_of_the_policy_counts_as_in_flight_and_is_waited_for(
 ) -> None:
     hub.fill(56, size=FILE)
     hub.faults(SLOW)
-    entry = an_entry(MARKS)
-    run = await start_run(client, settings, entry.policy, actor="ann", reason="by hand")
+    entry = a_drain(MARKS)
+    run = await start_run(client, settings, entry, actor="ann", reason="by hand")
     await until(lambda: asyncio.to_thread(hub.jobs))
     await put(watches, entry)
     await in_state(watches, PoolState.DRAINING)
@@ -183,7 +184,7 @@ async def test_copying_gives_way_to_a_drain_that_is_urgent_at_the_critical_mark(
 ) -> None:
     hub.fill(30, size=FILE)  # 7.5 of 16 MiB
     hub.faults(SLOW)
-    await put(watches, an_entry(f"{MARKS}, premigrate: 20%, critical: 90%"))
+    await put(watches, a_drain(f"{MARKS}, premigrate: 20%, critical: 90%"))
     await status_with(watches, run="drain-")
     await until(lambda: asyncio.to_thread(hub.jobs))
     hub.fill(32, size=FILE, folder="new")  # 15.5: critical
@@ -210,9 +211,9 @@ async def _asked(client: Client, run: str) -> RunRequest:
 
 async def test_what_was_seen_of_sustain_outlives_the_worker(hub: LocalHub, settings: Settings, client: Client) -> None:
     hub.fill(56, size=FILE)
-    watches = Watches(client, settings.task_queue)
+    watches = Watches(client, settings.task_queue, open_storage(settings.storage))
     async with working(settings, client):
-        await put(watches, an_entry(f"{MARKS}, sustain: 7s"))
+        await put(watches, a_drain(f"{MARKS}, sustain: 7s"))
         await asyncio.sleep(3)
         began = time.time()
     await asyncio.sleep(0.5)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
+from activities.storage import open_storage
 from orchestrator.runs import list_runs, pause, resume, run_progress, run_report, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service
 from orchestrator.watches import Watches
 from tests.local_hub import LocalHub
-from tests.pool_entries import an_entry
+from tests.pool_entries import a_drain
 from tests.temporal.policies import a_policy
 from tests.temporal.watching import in_state, put, records
 from workflows.pools import PoolState
@@ -67,8 +68,8 @@ async def test_a_drain_goes_on_with_a_fresh_history_and_remembers_what_it_tried(
 ) -> None:
     hub.fill(60, size=1 << 18)  # 15 of 10,240 MiB
     hub.faults({"name": "bad", "action": {"kind": "path_fail"}, "match": {"file": "*[0-4].mov"}})
-    watches = Watches(client, settings.task_queue)
-    await put(watches, an_entry("upper: 0.14%, lower: 0.09%, check_every: 1s, hold_down: 1h", attempts=1, files=50))
+    watches = Watches(client, settings.task_queue, open_storage(settings.storage))
+    await put(watches, a_drain("upper: 0.14%, lower: 0.09%, check_every: 1s, hold_down: 1h", attempts=1, files=50))
     status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
     assert status.state is PoolState.HOLDING
     acts = [body["act"] for body in records(settings, "pool.decided") if body["act"] != "settle"]

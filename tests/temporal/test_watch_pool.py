@@ -11,12 +11,13 @@ import pytest
 from temporalio.client import Client
 
 from activities.ledger.log import AuditLog
+from activities.storage import open_storage
 from orchestrator.applied import NoWorker
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
 from orchestrator.worker import working
 from tests.local_hub import LocalHub
-from tests.pool_entries import an_entry
+from tests.pool_entries import a_drain
 from tests.temporal.watching import (
     CAPACITY,
     MARKS,
@@ -40,7 +41,7 @@ def hub(tmp_path: Path) -> Iterator[LocalHub]:
 
 @pytest.fixture
 async def watches(settings: Settings, client: Client, worker: None) -> AsyncIterator[Watches]:
-    yield Watches(client, settings.task_queue)
+    yield Watches(client, settings.task_queue, open_storage(settings.storage))
 
 
 async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_a_batch_fails(
@@ -52,7 +53,7 @@ async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_
         {"name": "slow", "action": {"kind": "slow", "seconds": 0.05}},
     )
     arriving = asyncio.create_task(_arrive(hub))
-    await put(watches, an_entry(MARKS, files=5))
+    await put(watches, a_drain(MARKS, files=5))
     await in_state(watches, PoolState.DRAINING)
     status = await in_state(watches, PoolState.HOLDING, PoolState.BLOCKED)
     arriving.cancel()
@@ -79,7 +80,7 @@ async def test_ten_policies_on_one_pool_have_one_watcher_and_one_drain_at_a_time
 ) -> None:
     for number in range(10):
         hub.fill(6, size=MIB // 4, folder=f"d{number}", suffix=f"t{number}")  # 15 of 16 MiB
-    entries = [an_entry(MARKS, name=f"drain-{n}", suffix=f"t{n}", priority=1 if n == 7 else 3) for n in range(10)]
+    entries = [a_drain(MARKS, name=f"drain-{n}", suffix=f"t{n}", priority=1 if n == 7 else 3) for n in range(10)]
     await put(watches, *entries)
     await in_state(watches, PoolState.HOLDING)
     [status] = await watches.all()
@@ -98,7 +99,7 @@ async def test_a_pool_whose_lower_mark_cannot_be_reached_is_blocked_with_an_aler
 ) -> None:
     hub.fill(4, size=MIB // 4)
     hub.fill(52, size=MIB // 4, folder="b", suffix="keep")
-    await put(watches, an_entry(MARKS))
+    await put(watches, a_drain(MARKS))
     status = await in_state(watches, PoolState.BLOCKED)
     await record_history(watches, status, "watch-pool-blocked")
     acts = [body["act"] for body in records(settings, "pool.decided")]
@@ -112,7 +113,7 @@ async def test_files_between_the_marks_are_copied_so_that_they_can_be_freed_at_o
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:
     hub.fill(56, size=MIB // 4)
-    await put(watches, an_entry("upper: 80%, lower: 50%, premigrate: 25%, check_every: 1s, hold_down: 1h"))
+    await put(watches, a_drain("upper: 80%, lower: 50%, premigrate: 25%, check_every: 1s, hold_down: 1h"))
 
     async def copied() -> bool:
         ended = records(settings, "pool.run_ended")
@@ -124,10 +125,10 @@ async def test_files_between_the_marks_are_copied_so_that_they_can_be_freed_at_o
 
 
 async def test_a_watcher_without_entries_ends(hub: LocalHub, watches: Watches) -> None:
-    entry = an_entry(MARKS)
+    entry = a_drain(MARKS)
     await put(watches, entry)
     [there] = await until(watches.there)
-    assert there.digest == entry.digest
+    assert there.digest == watches.wanted(entry, 1)[0].digest
     await watches.remove(there)
     await watches.remove(there)
 
@@ -141,8 +142,8 @@ async def test_without_a_worker_the_watchers_say_so_instead_of_hanging(
     hub: LocalHub, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.watches.ANSWERED_WITHIN", timedelta(seconds=1))
-    watches, entry = Watches(client, settings.task_queue), an_entry(MARKS)
-    [wanted] = watches.wanted(entry.policy, 1)
+    watches, entry = Watches(client, settings.task_queue, open_storage(settings.storage)), a_drain(MARKS)
+    [wanted] = watches.wanted(entry, 1)
     async with working(settings, client):
         await put(watches, entry)
     with pytest.raises(NoWorker, match=r"no worker answers for the watched pools: start one"):

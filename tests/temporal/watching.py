@@ -14,16 +14,17 @@ from orchestrator.settings import Settings
 from orchestrator.watches import Watches
 from orchestrator.worker import RUNNER, WORKFLOWS
 from tests.local_hub import LocalHub
-from workflows.pools import PoolState, WatchEntry, WatchStatus
+from workflows.policy import Policy
+from workflows.pools import PoolState, WatchStatus
 
 MIB = 1 << 20
 CAPACITY = 16 * MIB
 MARKS = "upper: 80%, lower: 50%, check_every: 1s, hold_down: 1h"
 
 
-async def put(watches: Watches, *entries: WatchEntry) -> None:
-    for entry in entries:
-        [wanted] = watches.wanted(entry.policy, 1)
+async def put(watches: Watches, *policies: Policy) -> None:
+    for policy in policies:
+        [wanted] = watches.wanted(policy, 1)
         await watches.put(wanted)
 
 

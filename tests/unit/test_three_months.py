@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from activities.fire_times import fire_times
 from orchestrator.catalog import load_policy
-from tests.pool_entries import an_entry
+from tests.pool_entries import a_drain, an_entry
 from workflows.events import RUN_ENDED, CloudEvent
 from workflows.policy import Policy
 from workflows.pool_control import Act, RunOfDrain, after_run, decide
@@ -51,7 +51,8 @@ class Months:
 
     def __init__(self) -> None:
         self.nightly, self.chained = load_policy(NIGHTLY.encode()), load_policy(CHAINED.encode())
-        self.entry = an_entry("upper: 85%, lower: 70%, sustain: 5m, hold_down: 30m, check_every: 1m")
+        marks = "upper: 85%, lower: 70%, sustain: 5m, hold_down: 30m, check_every: 1m"
+        self.policy, self.entry = a_drain(marks), an_entry(marks)
         self.used = 700 * GIB
         self.book = PoolBook()
         self.open: dict[OpenRun, datetime] = {}
@@ -117,7 +118,7 @@ class Months:
         level = Level(at=now, used=self.used, capacity=CAPACITY)
         decision = decide(self.book, [self.entry], level, {})
         self.book = decision.book
-        if decision.act is Act.DRAIN and self.want(self.entry.policy, "queue_one", now):
+        if decision.act is Act.DRAIN and self.want(self.policy, "queue_one", now):
             files = -(-decision.tranche // GIB)  # whole files, just enough
             self.draining = (files * GIB, level)
 
