@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.applied_policies import Unreadable
 from activities.audit import Audit
 from activities.heartbeat import beating
 from activities.pool_board import PoolBoard, find
@@ -332,12 +333,8 @@ class PoolWatching:
             hold = next((hold for hold in standing if hold.covers(one.name, site, one.labels)), None)
             if hold is not None:
                 held[one.name] = str(hold)
-            elif one.version is not None and (newest := await self.starts.applied.after(one.name, one.version)):
-                # An apply is under way, or stopped before it came here.
-                held[one.name] = (
-                    f"policy {one.name} was changed (version {newest.number}) and this pool still has version "
-                    f"{one.version}: `orchestrator apply` goes on where it was"
-                )
+            elif (why := await self._overtaken(one)) is not None:
+                held[one.name] = why
         names = {one.name for one in policies}
         for run in [run for run in await self._open_runs(site) if run.policy in names] if names else ():
             status = await self._status(run.run)
@@ -347,6 +344,21 @@ class PoolWatching:
             if status.plan is not None and status.phase is Phase.WORK and status.state is RunState.RUNNING:
                 in_flight += max(0, status.plan.bytes - status.counts.bytes_done)
         return Site(in_flight=in_flight, held=held, busy=busy)
+
+    async def _overtaken(self, one: OnePolicy) -> str | None:
+        """Say that a newer version of a policy is applied: an apply is under way, or stopped before it came here."""
+        if one.version is None:
+            return None
+        try:
+            newest = await self.starts.applied.after(one.name, one.version)
+        except Unreadable as error:
+            return str(error)
+        if newest is None:
+            return None
+        return (
+            f"policy {one.name} was changed (version {newest.number}) and this pool still has version "
+            f"{one.version}: `orchestrator apply` goes on where it was"
+        )
 
     async def _open_runs(self, site: str) -> tuple[OpenRun, ...]:
         desk = self.client.get_workflow_handle(desk_id(self.task_queue, site))
