@@ -8,7 +8,7 @@ from datetime import datetime
 from activities.holds import check_note
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
-from activities.ledger.records import AuditRecord, Stored
+from activities.ledger.records import AuditRecord, AuditUnavailable, Stored
 
 FRESH_FOR = 1.0
 """Seconds for which a worker goes by what it read last: a change is in effect soon, and costs little until then."""
@@ -50,9 +50,13 @@ class SiteLimits:
         return {site: limit for site, limit in sorted(found.items()) if limit.jobs is not None}
 
     async def at(self, site: str) -> SiteLimit | None:
-        """Give the limit of a site as it was a moment ago at the latest."""
+        """Give the limit of a site as it was a moment ago; what was read last holds while the audit is away."""
         if time.monotonic() - self._read > FRESH_FOR:
-            self._known = await asyncio.to_thread(self.standing)
+            try:
+                self._known = await asyncio.to_thread(self.standing)
+            except AuditUnavailable:
+                if self._read == float("-inf"):
+                    raise
             self._read = time.monotonic()
         return self._known.get(site)
 
