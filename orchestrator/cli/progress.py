@@ -119,7 +119,8 @@ def ends(standing: "Standing") -> str:
     if eta.end is None:
         return f"after {_clock(eta.start, left)} (in {least} or more): {eta.note}"
     most = show.span(max(0.0, (eta.end - left).total_seconds()))
-    return f"between {_clock(eta.start, left)} and {_clock(eta.end, left)}, in {least} to {most}"
+    note = f"; {eta.note}" if eta.note else ""
+    return f"between {_clock(eta.start, left)} and {_clock(eta.end, left)}, in {least} to {most}{note}"
 
 
 def _clock(when: "datetime", now: "datetime") -> str:
@@ -197,8 +198,15 @@ def doing(progress: "RunProgress") -> str:
     if state != "running":
         return state
     rounds = len(progress.status.rounds)
-    now = _PHASE[str(progress.status.phase)]
+    now = f"{_PHASE[str(progress.status.phase)]}{_stage(progress.status)}"
     return f"{now}, round {rounds}" if rounds > 1 and progress.status.phase == "work" else now
+
+
+def _stage(status: "RunStatus") -> str:
+    """Which stage of a campaign is on."""
+    stages = getattr(status, "stages", ())
+    on = next((one for one in stages if str(one.state) in ("working", "waiting")), None)
+    return "" if on is None else f", stage {on.number} of {len(stages)} ({on.what})"
 
 
 def waits_for(progress: "RunProgress") -> str:

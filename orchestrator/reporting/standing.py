@@ -155,6 +155,9 @@ class Standings:
         policy = self._policy_of(status)
         if policy is None:
             return EtaRange(note="unknown: the plan cannot be read")
+        held = _held(status)
+        if held is not None:
+            return EtaRange(note=held)
         rest = rest_of(progress, policy, now, self._history)
         clock, was = self._clocks(status, policy, now)
         if status.state is RunState.PAUSED:
@@ -163,6 +166,9 @@ class Standings:
         if eta is None:
             return EtaRange(note="unknown until a few jobs have ended")
         found = _range(eta)
+        ahead = [stage for stage in getattr(status, "stages", ()) if str(stage.state) == "ahead"]
+        if ahead and found.note is None:
+            found = found.model_copy(update={"note": f"this is the end of the stage; {len(ahead)} more to follow"})
         if status.state is not RunState.PAUSED:
             return found
         least, most = timedelta(seconds=eta.start - rest.now), timedelta(seconds=eta.end - rest.now)
@@ -194,7 +200,8 @@ def rest_of(progress: RunProgress, policy: Policy, now: datetime, history: JobHi
     rate, windows = _limits(status, policy)
     failed = _retryable(progress, policy)
     batch_files = max(1, plan.files // max(1, plan.batches))
-    waits = _waits(policy, record.number)
+    stage = getattr(record, "stage", 1)
+    waits = _waits(policy, sum(1 for one in status.rounds if getattr(one, "stage", 1) == stage))
     settled = progress.counts.total - (plan.files - record.files)
     share = failed / settled if settled > 0 else 0.0
     over = not status.open_segments and settled >= record.files
@@ -219,6 +226,17 @@ def rest_of(progress: RunProgress, policy: Policy, now: datetime, history: JobHi
         closing=CLOSING + plan.files * (CLOSING_A_FILE + verifying),
         deadline=None if deadline is None else deadline.timestamp(),
     )
+
+
+def _held(status: RunStatus) -> str | None:
+    """Say why no end can be told: a stage that waits before it begins, or a breaker that lets nothing through."""
+    waiting = next((stage for stage in getattr(status, "stages", ()) if str(stage.state) == "waiting"), None)
+    if waiting is not None:
+        return f"unknown until stage {waiting.number} ({waiting.what}) is over"
+    breaker = getattr(status, "breaker", None)
+    if breaker is not None and str(breaker.stand) in ("open", "probing"):
+        return "unknown until the breaker is closed again"
+    return None
 
 
 def _limits(status: RunStatus, policy: Policy | None = None) -> tuple[Rate | None, tuple[Window, ...]]:
