@@ -50,6 +50,7 @@ class PastJob:
     ended: float
     files: int = 0
     bytes: int = 0
+    round: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,14 @@ def slot_times(past: Sequence[PastJob], clock: Clock, *, spacing: float = 0.0, g
     starts = [(job.submitted, 1, index) for index, job in enumerate(past)]
     free: list[float] = []
     gaps: dict[int, float] = {}
-    rated, before = set(), float("-inf")
+    rated, before, on = set(), float("-inf"), 0
     for at, is_start, index in sorted(starts + [(job.ended, 0, -1) for job in past]):
         if not is_start:
             free.append(at)
             continue
+        if past[index].round > on:  # A round waits for the last job of the one before, and for its time.
+            on = past[index].round
+            free.clear()
         if free:
             gaps[index] = clock.elapsed(free.pop(), at)
         if spacing and clock.elapsed(max(before, at - 10 * spacing), at) <= 1.1 * spacing:

@@ -98,7 +98,7 @@ class JobHistory:
             places.append((_number(body["round"]), _number(body["batch"])))
         if began is None:
             return False
-        self.jobs.append(PastJob(began, at, _number(body["files"]), counts["bytes_done"]))
+        self.jobs.append(PastJob(began, at, _number(body["files"]), counts["bytes_done"], _number(body["round"])))
         return True
 
 

@@ -162,7 +162,10 @@ class Standings:
         clock, was = self._clocks(status, policy, now)
         if status.state is RunState.PAUSED:
             clock = Clock()
-        eta = estimate(self._history.jobs, rest, clock, was.without(self._history.closed))
+        rounds = _rounds_of_the_stage(status)
+        eta = estimate(
+            [job for job in self._history.jobs if job.round in rounds], rest, clock, was.without(self._history.closed)
+        )
         if eta is None:
             return EtaRange(note="unknown until a few jobs have ended")
         found = _range(eta)
@@ -200,8 +203,7 @@ def rest_of(progress: RunProgress, policy: Policy, now: datetime, history: JobHi
     rate, windows = _limits(status, policy)
     failed = _retryable(progress, policy)
     batch_files = max(1, plan.files // max(1, plan.batches))
-    stage = getattr(record, "stage", 1)
-    waits = _waits(policy, sum(1 for one in status.rounds if getattr(one, "stage", 1) == stage))
+    waits = _waits(policy, len(_rounds_of_the_stage(status)))
     settled = progress.counts.total - (plan.files - record.files)
     share = failed / settled if settled > 0 else 0.0
     over = not status.open_segments and settled >= record.files
@@ -228,11 +230,17 @@ def rest_of(progress: RunProgress, policy: Policy, now: datetime, history: JobHi
     )
 
 
+def _rounds_of_the_stage(status: RunStatus) -> set[int]:
+    """Name the rounds of the stage that is on; a run without stages has one."""
+    stage = getattr(status.rounds[-1], "stage", 1)
+    return {record.number for record in status.rounds if getattr(record, "stage", 1) == stage}
+
+
 def _held(status: RunStatus) -> str | None:
     """Say why no end can be told: a stage that waits before it begins, or a breaker that lets nothing through."""
     waiting = next((stage for stage in getattr(status, "stages", ()) if str(stage.state) == "waiting"), None)
     if waiting is not None:
-        return f"unknown until stage {waiting.number} ({waiting.what}) is over"
+        return f"unknown while stage {waiting.number} ({waiting.what}) waits"
     breaker = getattr(status, "breaker", None)
     if breaker is not None and str(breaker.stand) in ("open", "probing"):
         return "unknown until the breaker is closed again"

@@ -123,6 +123,12 @@ def test_a_pause_in_the_past_is_not_taken_for_slowness() -> None:
     assert max(slot_times(jobs, was)) < 11
 
 
+def test_the_wait_before_a_round_is_not_taken_for_slowness() -> None:
+    jobs = [PastJob(START + n * 10, START + n * 10 + 9.9, round=1) for n in range(20)]
+    jobs += [PastJob(START + 9000 + n * 10, START + 9000 + n * 10 + 9.9, round=2) for n in range(20)]
+    assert max(slot_times(jobs, Clock())) < 11
+
+
 def test_where_no_window_is_known_to_open_the_end_is_unknown() -> None:
     past, rest = (campaign := Campaign(1, 400, 4, 60.0, 0.1)).seen(campaign.at_share(0.5))
     eta = estimate(past, rest, Clock([(START, rest.now + 60)]))
