@@ -59,6 +59,7 @@ class Throughput:
         self.width = width
         self.start: float | None = None
         self._bins: dict[int, list[int]] = {}
+        self._low, self._high = 0, 0
 
     def add(self, at: float, files: int, size: int, failed: int) -> None:
         """Count what ended at a moment; moments may come in any order."""
@@ -68,14 +69,15 @@ class Throughput:
         counts = self._bins.setdefault(index, [0, 0, 0])
         for place, count in enumerate((files, size, failed)):
             counts[place] += count
-        while max(self._bins) - min(self._bins) >= MOST_BINS:
+        self._low, self._high = min(self._low, index), max(self._high, index)
+        while self._high - self._low >= MOST_BINS:
             self._widen()
 
     def bins(self) -> list[tuple[float, int, int, int]]:
         """Give start, files, bytes and failed files of every bin, the empty ones between them included."""
         if self.start is None:
             return []
-        indices = range(min(self._bins, default=0), max(self._bins, default=-1) + 1)
+        indices = range(self._low, self._high + 1)
         return [(self.start + index * self.width, *self._counts(index)) for index in indices]
 
     def _counts(self, index: int) -> tuple[int, int, int]:
@@ -89,6 +91,7 @@ class Throughput:
             for place, count in enumerate(counts):
                 into[place] += count
         self._bins, self.width = merged, self.width * 2
+        self._low, self._high = self._low // 2, self._high // 2
 
 
 @dataclass
