@@ -1,6 +1,7 @@
 """Where a run stands: counts, speed, the range of its end, what it waits for, its most frequent errors."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import Client
 
 from activities.ledger.log import AuditLog
+from activities.ledger.records import AuditUnavailable
 from activities.manifests import ManifestDamaged, read_head
-from activities.storage import Storage, open_storage
+from activities.settled import OutcomesDamaged
+from activities.storage import Missing, Storage, open_storage
 from orchestrator.reporting.clock import Clock, clock_of
 from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_so_far, with_every_reason
 from orchestrator.reporting.eta import Eta, Ladder, Rest, estimate
@@ -22,6 +25,8 @@ from workflows.policy import Policy
 from workflows.progress import RunProgress
 from workflows.run import Phase, RunState, RunStatus
 from workflows.running import Rate, Window
+
+_LOG = logging.getLogger(__name__)
 
 LATELY = timedelta(minutes=5)
 HORIZON = timedelta(days=400)
@@ -110,7 +115,10 @@ class Standings:
             await asyncio.sleep(every)
 
     def _standing(self, progress: RunProgress, now: datetime) -> Standing:
-        ended = self._history.refresh()
+        try:
+            ended = self._history.refresh()
+        except AuditUnavailable:
+            ended = False  # What the run itself says is shown all the same.
         overall = None
         if progress.files_per_second is not None and progress.status.work_started is not None:
             worked = ((progress.status.finished or now) - progress.status.work_started).total_seconds()
@@ -133,8 +141,12 @@ class Standings:
             return ()
         batches = self._history.failed
         if batches != self._errors_of and time.monotonic() - self._errors_at > ERRORS_ANEW:
-            found = errors_so_far(self._storage, self._bulk, self._run, progress.status.rounds, batches)
-            self._errors, self._errors_of, self._errors_at = tuple(found), batches, time.monotonic()
+            self._errors_at = time.monotonic()
+            try:
+                found = errors_so_far(self._storage, self._bulk, self._run, progress.status.rounds, batches)
+                self._errors, self._errors_of = tuple(found), batches
+            except (ManifestDamaged, OutcomesDamaged, Missing, OSError) as error:
+                _LOG.warning("the errors of run %s cannot be read: %s", self._run, error)
         return tuple(with_every_reason(self._errors, progress.counts.failed))
 
     def _end_of(self, progress: RunProgress, now: datetime, ended: bool) -> EtaRange:
@@ -181,7 +193,7 @@ class Standings:
         if self._policy is None and status.plan is not None:
             try:
                 text = read_head(self._storage, status.plan.manifest).policy
-            except ManifestDamaged:
+            except (ManifestDamaged, Missing, OSError):
                 return None
             self._policy = Policy.model_validate_json(text) if text else None
         return self._policy
