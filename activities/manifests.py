@@ -190,17 +190,6 @@ def read_head(storage: Storage, manifest: str) -> Head:
     return head
 
 
-def verify_manifest(storage: Storage, manifest: str) -> Head:
-    """Check every byte of a manifest against its digests, as an audit does; raise `ManifestDamaged` on the first."""
-    opened = open_manifest.__wrapped__(storage, manifest)
-    for part in opened.head.parts:
-        if hashlib.sha256(_stored(storage, f"{manifest}/{part.name}")).hexdigest() != part.sha256:
-            raise ManifestDamaged(f"{manifest}/{part.name}: not the part that the head names")
-    for batch in range(opened.head.batches):
-        read_batch(storage, manifest, batch)
-    return opened.head
-
-
 def part_paths(storage: Storage, manifest: str, folder: Path) -> list[Path]:
     """Give the parts as local files for bulk reading, each checked against the head."""
     paths = []

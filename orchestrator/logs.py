@@ -73,12 +73,6 @@ def _without_colours(logger: Any, method: str, event: Event) -> Event:
     return event
 
 
-def bind_context(*, run: str | None = None, job: int | None = None, batch: int | None = None) -> None:
-    """Put the run, the Hub job and the batch that this task works on into each of its log lines."""
-    known = {"run": run, "job": job, "batch": batch}
-    structlog.contextvars.bind_contextvars(**{name: value for name, value in known.items() if value is not None})
-
-
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Collect the secret values that must never be printed."""
     audit = urlsplit(settings.audit.get_secret_value()).password

@@ -38,13 +38,8 @@ def quarantined(counts: OutcomeCounts, reasons: dict[str, int]) -> OutcomeCounts
     return counts.model_copy(update={"failed": failed, "quarantined": counts.quarantined + sum(reasons.values())})
 
 
-def breach(plan: Plan, guards: Guards, *, now_us: int, usual: UsualPlan | None = None) -> str | None:
-    """Name the first guard that the plan breaks, with both numbers; None when it may go on."""
-    return excess(plan, guards, usual) or stale(plan, guards, now_us=now_us)
-
-
 def excess(plan: Plan, guards: Guards, usual: UsualPlan | None = None) -> str | None:
-    """Name the first guard on the plan's size that it breaks; a person may agree to it where the policy asks."""
+    """Name the first guard on size that a plan breaks, with both numbers; a person may agree where the policy asks."""
     if guards.max_files is not None and plan.files > guards.max_files:
         return f"the plan holds {plan.files:,} files, guards.max_files allows {guards.max_files:,}"
     if guards.max_bytes is not None and plan.bytes > guards.max_bytes:

@@ -660,10 +660,6 @@ class RunPolicy:
         """Let lists of runs show the state."""
         workflow.upsert_memo({"state": str(self.status().state)})
 
-    def _may_go_on(self) -> bool:
-        steering = self._segments.steering
-        return steering.stop is not None or steering.paused_by is None
-
     def _raise_if_stopped(self) -> None:
         if self._segments.steering.stop:
             raise Stopped(self._segments.steering.stop.why)

@@ -31,11 +31,6 @@ class HubWorkflow(Record):
             return [{"name": name, **(of if isinstance(of, dict) else {"type": of})} for name, of in value.items()]
         return [one if isinstance(one, dict) else {"name": one} for one in value] if isinstance(value, list) else ()
 
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        """The names of its runtime fields."""
-        return tuple(one["name"] for one in self.fields if isinstance(one.get("name"), str))
-
 
 async def workflows(hub: Hub) -> AsyncIterator[HubWorkflow]:
     """All hub workflows."""

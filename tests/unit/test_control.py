@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.control import breach, caps, ladder_wait
+from workflows.control import caps, excess, ladder_wait, stale
 from workflows.plan import Plan
 from workflows.policy import Guards, RetryFailedFiles
 
@@ -41,25 +41,23 @@ def test_a_single_attempt_has_no_ladder() -> None:
 
 
 def test_a_plan_within_its_guards_goes_on() -> None:
-    assert (
-        breach(a_plan(), guards(max_files=10, max_bytes="1000B", max_percent_of_scope="10%"), now_us=1_000_000) is None
-    )
+    assert excess(a_plan(), guards(max_files=10, max_bytes="1000B", max_percent_of_scope="10%")) is None
 
 
 def test_each_guard_names_both_numbers() -> None:
-    assert "10 files" in (breach(a_plan(), guards(max_files=9), now_us=0) or "")
-    assert "1,000 bytes" in (breach(a_plan(), guards(max_bytes="999B"), now_us=0) or "")
-    assert "(10.0%)" in (breach(a_plan(), guards(max_percent_of_scope="9.5%"), now_us=0) or "")
+    assert "10 files" in (excess(a_plan(), guards(max_files=9)) or "")
+    assert "1,000 bytes" in (excess(a_plan(), guards(max_bytes="999B")) or "")
+    assert "(10.0%)" in (excess(a_plan(), guards(max_percent_of_scope="9.5%")) or "")
 
 
 def test_the_share_counts_bytes_as_well_as_files() -> None:
-    assert "bytes in its scope" in (breach(a_plan(size=9000), guards(max_percent_of_scope="50%"), now_us=0) or "")
+    assert "bytes in its scope" in (excess(a_plan(size=9000), guards(max_percent_of_scope="50%")) or "")
 
 
 def test_an_inventory_that_is_too_old_is_refused() -> None:
     hour = guards(inventory_max_age="1h")
-    assert breach(a_plan(), hour, now_us=1_000_000 + 3_600_000_000) is None
-    assert "inventory" in (breach(a_plan(), hour, now_us=1_000_001 + 3_600_000_000) or "")
+    assert stale(a_plan(), hour, now_us=1_000_000 + 3_600_000_000) is None
+    assert "inventory" in (stale(a_plan(), hour, now_us=1_000_001 + 3_600_000_000) or "")
 
 
 @given(
@@ -79,4 +77,4 @@ def test_a_plan_cut_to_its_caps_breaks_no_guard(
     cap_files, cap_bytes = caps(plan, limits)
     assert cap_files is not None and cap_bytes is not None
     cut = plan.model_copy(update={"files": min(files, cap_files), "bytes": min(size, cap_bytes)})
-    assert breach(cut, limits, now_us=0) is None
+    assert excess(cut, limits) is None

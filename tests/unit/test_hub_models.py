@@ -104,13 +104,13 @@ FAMILIES: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
         workflows.workflows,
         "/workflows/",
         {"id": 1, "name": "recall", "label": "R", "enabled": True, "fields": [{"name": "lock_level"}, "x"]},
-        {"name": "recall", "field_names": ("lock_level", "x")},
+        {"name": "recall", "fields": ({"name": "lock_level"}, {"name": "x"})},
     ),
     (
         workflows.workflows,
         "/workflows/",
         {"id": 1, "name": "recall", "fields": {"lock_level": {"type": "choice"}}},
-        {"field_names": ("lock_level",)},
+        {"fields": ({"name": "lock_level", "type": "choice"},)},
     ),
     (
         queues.queues,
