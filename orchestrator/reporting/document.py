@@ -24,7 +24,7 @@ def standing_document(standing: Standing) -> dict[str, Any]:
         "state": str(progress.state),
         "phase": str(status.phase),
         "round": len(status.rounds) or None,
-        "stages": [stage.model_dump(mode="json") for stage in getattr(status, "stages", ())],
+        "stages": [stage.model_dump(mode="json") for stage in status.stages],
         "waits_for": progress.waits_for,
         "approval": None if status.approval is None else status.approval.model_dump(mode="json"),
         "plan": plan and {"digest": plan.digest, "files": plan.files, "bytes": plan.bytes, "batches": plan.batches},

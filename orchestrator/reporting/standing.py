@@ -181,7 +181,7 @@ class Standings:
         if eta is None:
             return EtaRange(note="unknown until a few jobs have ended")
         found = _range(eta)
-        ahead = [stage for stage in getattr(status, "stages", ()) if str(stage.state) == "ahead"]
+        ahead = [stage for stage in status.stages if str(stage.state) == "ahead"]
         if ahead and found.note is None:
             found = found.model_copy(update={"note": f"this is the end of the stage; {len(ahead)} more to follow"})
         if status.state is not RunState.PAUSED:
@@ -244,16 +244,16 @@ def rest_of(progress: RunProgress, policy: Policy, now: datetime, history: JobHi
 
 def _rounds_of_the_stage(status: RunStatus) -> set[int]:
     """Name the rounds of the stage that is on; a run without stages has one."""
-    stage = getattr(status.rounds[-1], "stage", 1)
-    return {record.number for record in status.rounds if getattr(record, "stage", 1) == stage}
+    stage = status.rounds[-1].stage
+    return {record.number for record in status.rounds if record.stage == stage}
 
 
 def _held(status: RunStatus) -> str | None:
     """Say why no end can be told: a stage that waits before it begins, or a breaker that lets nothing through."""
-    waiting = next((stage for stage in getattr(status, "stages", ()) if str(stage.state) == "waiting"), None)
+    waiting = next((stage for stage in status.stages if str(stage.state) == "waiting"), None)
     if waiting is not None:
         return f"unknown while stage {waiting.number} ({waiting.what}) waits"
-    breaker = getattr(status, "breaker", None)
+    breaker = status.breaker
     if breaker is not None and str(breaker.stand) in ("open", "probing"):
         return "unknown until the breaker is closed again"
     return None
@@ -261,10 +261,9 @@ def _held(status: RunStatus) -> str | None:
 
 def _limits(status: RunStatus, policy: Policy | None = None) -> tuple[Rate | None, tuple[Window, ...]]:
     """The rate and the windows that hold now: the policy's, or what a person has set since."""
-    rate: Rate | None = getattr(status, "rate", policy.run.rate if policy else None)
-    opening = getattr(status, "opening", None)
+    rate, opening = status.rate, status.opening
     windows = policy.run.windows if policy else ()
-    if opening is not None and opening.open_until is None and opening.closed_until is None:
+    if opening.open_until is None and opening.closed_until is None:
         windows = ()
     return rate, windows
 
