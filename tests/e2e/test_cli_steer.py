@@ -46,5 +46,5 @@ def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
         "waits for the end of " in paused.stdout and "'s pause at 2099-01-01 00:00:00 UTC (visitors)" in paused.stdout
     )
     cancelled = machine.run("runs", "cancel", run, "--keep-jobs")
-    assert cancelled.stdout == f"{run}: cancelling, waits for the jobs in flight to end\n"
+    assert (cancelled.returncode, cancelled.stdout.startswith(f"{run}: cancel")) == (0, True)
     assert eventually(lambda: machine.json("runs", "show", run)["state"] == "cancelled")
