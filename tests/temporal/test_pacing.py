@@ -13,12 +13,12 @@ from temporalio.client import Client
 
 from activities.audit import AuditLog
 from activities.site_limits import SiteLimits
+from orchestrator.reporting.progress import run_progress
 from orchestrator.runs import (
     RunError,
     cancel,
     pause,
     resume,
-    run_progress,
     run_report,
     run_status,
     set_limits,
