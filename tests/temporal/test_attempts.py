@@ -23,6 +23,7 @@ from activities.hub.credentials import credentials_from
 from activities.hub.namespace import FileRecord
 from activities.inventory import write_inventory
 from activities.selection import PlanRequest, make_plan
+from activities.site_limits import SiteLimits
 from activities.storage import Storage, open_storage
 from activities.submission import micros
 from activities.submit import SubmitBatch, Submits, SubmittedBatch
@@ -87,7 +88,9 @@ class Batches:
             environment.info, attempt=number, current_attempt_scheduled_time=datetime.fromtimestamp(turn, UTC)
         )
         audit = Audit(self._log)
-        submits = Submits(self._client, self.storage, audit, Claiming(self._client, audit, self.claims))
+        submits = Submits(
+            self._client, self.storage, audit, Claiming(self._client, audit, self.claims), SiteLimits(self._log)
+        )
         return asyncio.ensure_future(environment.run(submits.submit_batch, request))
 
 
