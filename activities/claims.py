@@ -125,7 +125,8 @@ class Claims:
         """Prepare to `take`, for doing it `together` with other changes, which goes on when this one is overtaken.
 
         An attempt that claims `again` and finds no claim was overtaken too: a later one may have come to its end.
-        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
+        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands. For
+        one that holds files only those before it count, so that no two ever wait for each other.
         """
         claim = Claim(place, f"{turn}.{secrets.token_hex(8)}")
         keys = {path: key_of(site, path) for path in wanted}
@@ -248,8 +249,9 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _others_at(connection: Connection, site: str, place: Place) -> int:
-    """Count the batches of a site, but this one, that are in somebody's hands; a lapsed one may have a job yet."""
-    which = (holders.c.site == site) & (holders.c.place != str(place))
+    """Count the batches of a site that are in somebody's hands before this one; a lapsed one may have a job yet."""
+    mine = connection.scalar(select(holders.c.id).where(holders.c.place == str(place)))
+    which = (holders.c.site == site) if mine is None else (holders.c.site == site) & (holders.c.id < mine)
     return int(connection.scalar(select(func.count()).select_from(holders).where(which)) or 0)
 
 

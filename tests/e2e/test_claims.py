@@ -198,6 +198,19 @@ def test_an_attempt_that_claims_again_and_has_nothing_left_was_overtaken_and_spo
     assert claims.still_has(second[0])
 
 
+def test_of_batches_that_claim_again_at_a_site_with_a_limit_the_first_goes_on(claims: Claims) -> None:
+    claims.take(OURS, SITE, ["/a"], turn=1)
+    claims.take(THEIRS, SITE, ["/b"], turn=1)
+
+    def may(place: Place, path: str) -> bool:
+        again = place in (OURS, THEIRS)
+        return claims.together([claims.taking(place, SITE, [path], turn=1, again=again, most=1)])[0] is not None
+
+    assert [may(OURS, "/a"), may(THEIRS, "/b"), may(Place("third", 1, 0), "/c")] == [True, False, False]
+    claims.release(OURS)
+    assert [may(THEIRS, "/b"), may(Place("third", 1, 0), "/c")] == [True, False]
+
+
 def test_a_claim_of_the_version_before_can_be_taken_over(claims: Claims, url: str) -> None:
     claims.take(OURS, SITE, ["/a"])
     raw(url, lambda connection: connection.execute(text("UPDATE claim_holders SET token = 'f00dfeedf00dfeed'")))
