@@ -125,8 +125,8 @@ class Claims:
         """Prepare to `take`, for doing it `together` with other changes, which goes on when this one is overtaken.
 
         An attempt that claims `again` and finds no claim was overtaken too: a later one may have come to its end.
-        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands. For
-        one that holds files only those before it count, so that no two ever wait for each other.
+        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
+        For one that holds files only those before it count, so that no two ever wait for each other.
         """
         claim = Claim(place, f"{turn}.{secrets.token_hex(8)}")
         keys = {path: key_of(site, path) for path in wanted}
