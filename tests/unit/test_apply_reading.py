@@ -1,8 +1,7 @@
 """What `apply` checks is what it applies: each file is read once."""
 
-import os
+import sys
 from pathlib import Path
-from threading import Thread
 
 from orchestrator.cli.arguments import refuse_wrong
 
@@ -10,9 +9,9 @@ TEXT = "version: 1\nname: nightly\nsite: london\nselect: {from: {space: p}}\nrun
 
 
 def test_a_file_is_read_once_so_that_nothing_can_come_between(tmp_path: Path) -> None:
-    pipe = tmp_path / "nightly.yaml"
-    os.mkfifo(pipe)  # A second read of it would wait for ever.
-    writer = Thread(target=pipe.write_text, args=(TEXT,), daemon=True)
-    writer.start()
-    assert refuse_wrong([pipe])["nightly"].source == TEXT.encode()
-    writer.join(5)
+    file = tmp_path / "nightly.yaml"
+    file.write_text(TEXT)
+    opened: list[str] = []
+    sys.addaudithook(lambda event, about: opened.append(str(about[0])) if event == "open" else None)
+    assert refuse_wrong([file])["nightly"].source == TEXT.encode()
+    assert opened.count(str(file)) == 1

@@ -45,9 +45,9 @@ def test_the_history_has_every_change_and_the_current_ones_only_the_last(version
 
 def test_a_number_is_taken_once(versions: Versions) -> None:
     add(versions, 1)
-    with pytest.raises(VersionError, match="ann changed nightly meanwhile"):
+    with pytest.raises(VersionError, match="ann changed `nightly` meanwhile"):
         add(versions, 1, "premigrate", actor="bob")
-    with pytest.raises(VersionError, match="ann changed nightly meanwhile"):
+    with pytest.raises(VersionError, match="ann changed `nightly` meanwhile"):
         add(versions, 1, actor="bob")
 
 
