@@ -62,6 +62,11 @@ class Hold:
         return f"{self.actor} {verb} {self.scope} at {self.since:%Y-%m-%d %H:%M} UTC{why}"
 
 
+def held_by(holds: Iterable[Hold], policy: str, site: str | None, labels: Mapping[str, str]) -> Hold | None:
+    """Give the first hold that covers a policy at a site, if there is one."""
+    return next((hold for hold in holds if hold.covers(policy, site, labels)), None)
+
+
 def over(holds: Iterable[Hold], policy: Policy) -> list[Hold]:
     """Give the holds that cover a policy at one of its sites."""
     return [hold for hold in holds if any(hold.covers(policy.name, site, policy.labels) for site in policy.all_sites)]
@@ -106,10 +111,6 @@ class Holds:
             ),
             None,
         )
-
-    def on(self, policy: str, site: str | None, labels: Mapping[str, str]) -> Hold | None:
-        """Give a hold that covers a policy at a site, if there is one."""
-        return next((hold for hold in self.standing() if hold.covers(policy, site, labels)), None)
 
     def put(
         self,

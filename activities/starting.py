@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.applied_policies import AppliedPolicies, Newest, Unreadable
 from activities.audit import Audit, AuditRecord, Event
 from activities.heartbeat import beating
-from activities.holds import Holds
+from activities.holds import Holds, held_by
 from workflows.ids import desk_id
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
@@ -142,7 +142,7 @@ class Starts:
         held: dict[str, str] = {}
         gone: dict[str, str] = {}
         for one in asking.wishes:
-            hold = next((hold for hold in standing if hold.covers(one.policy, asking.site, one.labels)), None)
+            hold = held_by(standing, one.policy, asking.site, one.labels)
             if hold is not None:
                 held[one.key] = f"{hold}; `{hold.remedy}` ends that"
             if one.version is None:

@@ -330,7 +330,7 @@ class PoolWatching:
         held, busy, in_flight = {}, {}, 0
         standing = await asyncio.to_thread(self.starts.holds.standing) if policies else []
         for one in policies:
-            hold = next((hold for hold in standing if hold.covers(one.name, site, one.labels)), None)
+            hold = held_by(standing, one.name, site, one.labels)
             if hold is not None:
                 held[one.name] = str(hold)
             elif (why := await self._overtaken(one)) is not None:

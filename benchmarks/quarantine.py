@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overhead import Work, _ask, _until_work_is_taken, hub
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.overhead import Work, _ask, _until_work_is_taken, hub
 
 BOUND = 1.1
 POLICY = """\

@@ -79,11 +79,15 @@ CANCEL_JOBS: ActivityOptions = {
     "retry_policy": PATIENT,
 }
 
-AT_ONCE: LocalOptions = {"start_to_close_timeout": timedelta(seconds=20), "retry_policy": PATIENT}
-"""A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity."""
+AT_ONCE_OR_LATER: LocalOptions = {
+    "start_to_close_timeout": timedelta(seconds=20),
+    "schedule_to_close_timeout": timedelta(seconds=5),
+    "retry_policy": PATIENT,
+}
+"""A few milliseconds with the audit, in the worker that has the workflow: a third of the way of an activity.
 
-AT_ONCE_OR_LATER: LocalOptions = {**AT_ONCE, "schedule_to_close_timeout": timedelta(seconds=5)}
-"""The same, given up soon: retries of a local activity make the history longer, those of another do not."""
+Given up soon: retries of a local activity make the history longer, those of another do not.
+"""
 
 CANCEL_RUN: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.audit import Audit, AuditRecord, Event
@@ -23,7 +23,8 @@ with workflow.unsafe.imports_passed_through():
         PoolWish,
         WatchRequest,
     )
-    from workflows.options import AT_ONCE_OR_LATER, CANCEL_RUN, FOLLOW, MEASURE, RECORD, WATCH
+    from workflows.options import CANCEL_RUN, FOLLOW, MEASURE, WATCH
+    from workflows.patience import at_once
     from workflows.pool_control import (
         Act,
         Decision,
@@ -326,11 +327,7 @@ class WatchPool:
         body = {"site": ref.site, "pool": ref.pool, "filesystem": ref.filesystem, **body}
         key = f"{workflow.info().workflow_id}/{event}/{workflow.uuid4()}"
         record = AuditRecord(event=event, actor="engine", run=self._run, key=key, body=body)
-        try:
-            await workflow.execute_local_activity_method(Audit.record, record, **AT_ONCE_OR_LATER)
-        except FailureError:
-            # Each retry of a local activity makes the history longer: a weekend without the audit would fill it.
-            await workflow.execute_activity_method(Audit.record, record, **RECORD)
+        await at_once(Audit.record, record)
 
     # State.
 

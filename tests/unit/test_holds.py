@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.holds import Holds
+from activities.holds import Holds, held_by
 from activities.ledger.log import AuditLog
 
 
@@ -20,8 +20,8 @@ def test_asking_makes_no_database(holds: Holds, tmp_path: Path) -> None:
 
 def test_a_pause_covers_its_policy_alone(holds: Holds) -> None:
     holds.put("pause", actor="ann", reason="lunch", key="1", policy="nightly")
-    assert str(holds.on("nightly", "london", {})).startswith("ann paused policy nightly at ")
-    assert holds.on("other", "london", {}) is None
+    assert str(held_by(holds.standing(), "nightly", "london", {})).startswith("ann paused policy nightly at ")
+    assert held_by(holds.standing(), "other", "london", {}) is None
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_a_freeze_covers_its_site_and_label(
     holds: Holds, site: str | None, label: tuple[str, str] | None, covered: bool
 ) -> None:
     holds.put("freeze", actor="ann", reason="fire", key="1", site=site, label=label)
-    assert (holds.on("nightly", "london", {"tier": "cold"}) is not None) is covered
+    assert (held_by(holds.standing(), "nightly", "london", {"tier": "cold"}) is not None) is covered
 
 
 def test_a_policy_of_several_sites_is_held_when_one_of_them_is(holds: Holds) -> None:
     holds.put("freeze", actor="ann", reason="fire", key="1", site="london")
-    assert holds.on("nightly", None, {}) is not None
+    assert held_by(holds.standing(), "nightly", None, {}) is not None
 
 
 def test_lifting_one_hold_leaves_the_others(holds: Holds) -> None:
