@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.applied_policies import Unreadable
 from activities.audit import Audit
 from activities.heartbeat import beating
+from activities.holds import held_by
 from activities.pool_board import PoolBoard, find
 from activities.starting import RunEnd, Starts, hand_in, start_key
 from workflows.ids import desk_id
