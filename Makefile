@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test fuzz check bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ demo: install ## Tier 2,000 files on this machine, and prove that nothing was lo
 
 test: install ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+fuzz: install ## Run the property tests with examples that nobody has tried yet
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup \
+		$$(grep -rlE '^@given' tests)
 
 check: install ## Lint, format, types, import laws, policies
 	$(BIN)/ruff check .

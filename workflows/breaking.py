@@ -123,7 +123,8 @@ class BreakerSwitch:
     def _look_back(self, tried: Tried, now: datetime) -> None:
         assert self._breaker is not None
         stop_at = self._breaker.stop_at
-        groups = _with(self.state.groups, tried, max(1, stop_at.after_files // LOOKS_BACK))
+        # Rounded up: ten groups must hold `after_files`, or the share would never be looked at.
+        groups = _with(self.state.groups, tried, max(1, -(-stop_at.after_files // LOOKS_BACK)))
         self._set(groups=groups, jobs=self.state.jobs + 1 if not tried.done else 0)
         files, failed = sum(one for one, _ in groups), sum(one for _, one in groups)
         if stop_at.percent is not None and files >= stop_at.after_files and failed * 100 >= stop_at.percent * files:
