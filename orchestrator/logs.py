@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from orchestrator.notify_file import target_secrets
 from orchestrator.settings import Settings
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = re.compile(r"(?i)(authorization|api[-_]?key|password|passwd|secret|token|cookie)")
 _SECRET_TEXT = re.compile(r"(?i)\b(api-key|bearer|basic)\s+[^\s,;'\"]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
-_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "uvicorn.access")
+_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "uvicorn.access", "urllib3", "requests_oauthlib")
 
 Event = MutableMapping[str, Any]
 
@@ -77,7 +78,8 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Collect the secret values that must never be printed."""
     audit = urlsplit(settings.audit.get_secret_value()).password
     values = (settings.hub_key, settings.hub_password)
-    return tuple(value.get_secret_value() for value in values if value is not None) + ((audit,) if audit else ())
+    known = tuple(value.get_secret_value() for value in values if value is not None)
+    return (*known, *((audit,) if audit else ()), *target_secrets(settings))
 
 
 class Scrubber:

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     audit_url_file: Path | None = Field(None, description="File that holds the address of the audit's database")
     event_secrets: SecretStr | None = Field(None, description="Secrets that sign events, whsec_..., newest first")
     event_secrets_file: Path | None = Field(None, description="File that holds those secrets, one a line")
+    notify_file: Path | None = Field(None, description="File with the targets of notices; see docs/notifications.md")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
 
     temporal_address: str | None = Field(
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
     def quarantine(self) -> SecretStr:
         """Address of the quarantine: beside the audit, so that all policies of one audit share it."""
         return self._beside_the_audit("quarantine.sqlite")
+
+    @property
+    def notices(self) -> SecretStr:
+        """Address of the notices and their outbox: beside the audit, so that one of its workers sends for all."""
+        return self._beside_the_audit("notices.sqlite")
 
     def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
@@ -160,7 +166,7 @@ class Settings(BaseSettings):
             raise ValueError("holds no secret: make one with `openssl rand -base64 32`")
         return value
 
-    @field_validator("state_dir", "policies_dir", "localhub_root")
+    @field_validator("state_dir", "policies_dir", "localhub_root", "notify_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

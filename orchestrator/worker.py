@@ -24,6 +24,8 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.notices.notifier import Notifier
+from activities.notices.outbox import Outbox
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -43,6 +45,7 @@ from activities.submit import Submits
 from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
+from orchestrator.notify_file import load_targets
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
@@ -89,6 +92,9 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(samples.close)
         quarantine = Quarantine(settings.quarantine.get_secret_value())
         stack.callback(quarantine.close)
+        targets = await asyncio.to_thread(load_targets, settings)
+        outbox = Outbox(settings.notices.get_secret_value())
+        stack.callback(outbox.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
@@ -106,7 +112,12 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         async with worker:
             if versioned:
                 await make_current(client, version)
-            yield worker
+            notifying = asyncio.create_task(Notifier(log, outbox, targets, samples).work())
+            try:
+                yield worker
+            finally:
+                notifying.cancel()
+                await asyncio.gather(notifying, return_exceptions=True)
 
 
 def _activities(

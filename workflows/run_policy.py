@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.helm import Helm
     from workflows.options import CHECK, LONG_READ, PREFLIGHT, RECORD
     from workflows.plan import OutcomeCounts, Plan, UsualPlan
+    from workflows.promises import hearers
     from workflows.run import (
         ApprovalWanted,
         Cancelling,
@@ -746,6 +747,7 @@ class RunPolicy:
             "policy_digest": self._policy.digest,
             "version": self._request.version,
             "site": self._policy.one_site,
+            **hearers(self._policy),
         }
 
     async def _record(self, event: str, *, actor: str = "engine", **body: object) -> None:
