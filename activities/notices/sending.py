@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import unquote
 
 from activities.notices.notice import Urgency
@@ -24,8 +25,7 @@ def send(url: str, message: Message) -> str | None:
     import apprise
 
     sender = _sender(url)
-    shows_html = any(server.notify_format == apprise.NotifyFormat.HTML for server in sender)
-    html = message.html if shows_html else None
+    html = message.html if any(_shows_html(server.notify_format) for server in sender) else None
     kind = _types()[message.urgency]
     with _overheard() as said:
         try:
@@ -64,7 +64,7 @@ def without(url: str, text: str) -> str:
     return text
 
 
-def _sender(url: str) -> "apprise.Apprise":  # type: ignore[name-defined]  # noqa: F821
+def _sender(url: str) -> Any:
     import apprise
 
     asset = apprise.AppriseAsset(
@@ -84,7 +84,12 @@ def _sender(url: str) -> "apprise.Apprise":  # type: ignore[name-defined]  # noq
     return sender
 
 
-def _types() -> dict[Urgency, "apprise.NotifyType"]:  # type: ignore[name-defined]  # noqa: F821
+def _shows_html(formats: Any) -> bool:
+    """Tell whether a service takes pages; it names one format, or several from the best on."""
+    return "html" in (formats if isinstance(formats, list | tuple) else (formats,))
+
+
+def _types() -> dict[Urgency, Any]:
     import apprise
 
     return {
