@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -253,12 +254,14 @@ def application(settings: Settings) -> Starlette:
         answer = {"status": "fail" if reasons else "ok", "checks": checks, "reasons": reasons}
         return JSONResponse(answer, 503 if reasons else 200)
 
-    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
+    from orchestrator.observing.exposition import CONTENT_TYPE, Exposition
+    from orchestrator.observing.requests import CountedRequests
     from orchestrator.web.events import EventsDoor
 
+    exposition = Exposition(settings)
+
     async def metrics(request: Request) -> Response:
-        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await exposition.text(), headers={"content-type": CONTENT_TYPE})
 
     return Starlette(
         routes=[
@@ -266,7 +269,8 @@ def application(settings: Settings) -> Starlette:
             Route("/readyz", ready),
             Route("/metrics", metrics),
             Route("/events", EventsDoor(settings).post, methods=["POST"]),
-        ]
+        ],
+        middleware=[Middleware(CountedRequests)],
     )
 
 

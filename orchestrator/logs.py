@@ -26,7 +26,6 @@ def configure_logs(settings: Settings, *, terminal: bool | None = None) -> None:
     console = settings.log_format == "console" or (settings.log_format == "auto" and on_terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _with_activity,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -110,13 +109,3 @@ class Scrubber:
         if value is None or isinstance(value, (bool, int, float)):
             return value
         return self.text(str(value)) if not isinstance(value, BaseException) else value
-
-
-def _with_activity(logger: Any, method: str, event: Event) -> Event:
-    activity = sys.modules.get("temporalio.activity")
-    if activity is not None and activity.in_activity():
-        info = activity.info()
-        event.setdefault("run", info.workflow_id)
-        event.setdefault("activity", info.activity_type)
-        event.setdefault("attempt", info.attempt)
-    return event

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")
     localhub_options: str = Field("", description="More options for the local Hub that `up` and `run` start")
 
+    metrics_address: str | None = Field(
+        None, description="host:port at which a worker answers /metrics, /healthz and /readyz; unset: nowhere"
+    )
+    traces_url: str | None = Field(None, description="OTLP/HTTP address for traces; unset: none are made")
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
     debug: bool = Field(False, description="Show the traceback of an error")
@@ -143,7 +148,7 @@ class Settings(BaseSettings):
             raise ValueError("expected more than 0 and at most 3600 seconds")
         return seconds
 
-    @field_validator("hub_url")
+    @field_validator("hub_url", "traces_url")
     @classmethod
     def _plain_http_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -158,6 +163,14 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected an address such as https://hub.example/api")
         return value.rstrip("/")
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        host, colon, port = (value or "127.0.0.1:0").rpartition(":")
+        if not host or not colon or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("expected host:port such as 127.0.0.1:9464")
+        return value
 
     @field_validator("event_secrets")
     @classmethod

@@ -46,6 +46,8 @@ from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
 from orchestrator.notify_file import load_targets
+from orchestrator.observing.activities import Observed
+from orchestrator.observing.tracing import worker_interceptors
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
@@ -102,6 +104,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             workflows=WORKFLOWS,
             activities=_activities(settings, client, hub, log, claims, samples, quarantine),
             workflow_runner=RUNNER,
+            interceptors=[*worker_interceptors(), Observed()],
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
             max_heartbeat_throttle_interval=HEARD_WITHIN,

@@ -94,7 +94,7 @@ class Digests:
         return [ran, Section(f"{len(wrong):,} went wrong", wrong, "nothing went wrong")]
 
     def _waiting(self, until: datetime) -> Section:
-        with self._outbox.holding() as connection:
+        with self._outbox.reading() as connection:
             found = connection.execute(select(runs).where(runs.c.ended_us.is_(None)).order_by(runs.c.since_us)).all()
         lines = []
         for run in found:

@@ -29,7 +29,11 @@ MOST_RECORDS = 500
 class Follower:
     """Brings the outbox up to the end of the audit, a stretch at a time."""
 
-    def __init__(self, log: AuditLog, outbox: Outbox, targets: Targets) -> None:
+    def __init__(
+        self, log: AuditLog, outbox: Outbox, targets: Targets, counted: Callable[[Stored], None] = lambda record: None
+    ) -> None:
+        """Take also who counts each record, once over all workers."""
+        self._counted = counted
         self._log = log
         self._outbox = outbox
         self._targets = targets
@@ -41,11 +45,14 @@ class Follower:
             return 0
         with self._outbox.holding() as connection:
             # Another holder may have followed meanwhile; the cursor is read again where nobody else can move it.
-            cursor = connection.scalar(select(place.c.cursor))
-            for record in records:
-                if record.seq > (cursor or 0):
-                    self._take(connection, record, since=at.began)
-            connection.execute(update(place).values(cursor=max(cursor or 0, records[-1].seq)))
+            cursor = connection.scalar(select(place.c.cursor)) or 0
+            new = [record for record in records if record.seq > cursor]
+            for record in new:
+                self._take(connection, record, since=at.began)
+            connection.execute(update(place).values(cursor=max(cursor, records[-1].seq)))
+        for record in new:
+            if moment_of(record) >= at.began:
+                self._counted(record)
         return len(records)
 
     def _take(self, connection: Connection, record: Stored, since: datetime) -> None:
@@ -85,6 +92,8 @@ def _run_started(connection: Connection, record: Stored) -> None:
         "site": body.get("site", "?"),
         "notify": json.dumps(body.get("notify", [])),
         "since_us": _us(record),
+        "state": RunState.RUNNING,
+        "breaker": "closed",
         "reminded": False,
     }
     connection.execute(_insert(connection, runs).values(**row).on_conflict_do_nothing())
@@ -95,7 +104,8 @@ def _run_ended(connection: Connection, record: Stored) -> None:
     run = connection.execute(select(runs).where(which)).one_or_none()
     if run is None:
         return
-    connection.execute(update(runs).where(which).values(ended_us=_us(record), asked_us=None, expires_us=None))
+    values = {"state": str(record.body.get("state")), "ended_us": _us(record), "asked_us": None, "expires_us": None}
+    connection.execute(update(runs).where(which).values(**values))
     if record.body.get("state") == RunState.SUCCEEDED:
         row = {"policy": run.policy, "site": run.site, "at_us": _us(record)}
         _upsert(connection, successes, row, "policy", "site")
@@ -103,12 +113,32 @@ def _run_ended(connection: Connection, record: Stored) -> None:
 
 def _approval_wanted(connection: Connection, record: Stored) -> None:
     expires = datetime.fromisoformat(str(record.body["expires"]))
-    values = {"asked_us": _us(record), "expires_us": round(expires.timestamp() * 1_000_000), "reminded": False}
+    values = {
+        "asked_us": _us(record),
+        "expires_us": round(expires.timestamp() * 1_000_000),
+        "reminded": False,
+        "state": RunState.WAITING,
+    }
     connection.execute(update(runs).where(runs.c.run == record.run).values(**values))
 
 
 def _approval_over(connection: Connection, record: Stored) -> None:
-    connection.execute(update(runs).where(runs.c.run == record.run).values(asked_us=None, expires_us=None))
+    values = {"asked_us": None, "expires_us": None, "state": RunState.RUNNING}
+    connection.execute(update(runs).where(runs.c.run == record.run).values(**values))
+
+
+def _run_paused(connection: Connection, record: Stored) -> None:
+    connection.execute(update(runs).where(runs.c.run == record.run).values(state=RunState.PAUSED))
+
+
+def _run_resumed(connection: Connection, record: Stored) -> None:
+    if record.body.get("still") is None:
+        connection.execute(update(runs).where(runs.c.run == record.run).values(state=RunState.RUNNING))
+
+
+def _breaker_changed(connection: Connection, record: Stored) -> None:
+    stand = str(record.body.get("stand"))
+    connection.execute(update(runs).where(runs.c.run == record.run).values(breaker=stand))
 
 
 def _policy_applied(connection: Connection, record: Stored) -> None:
@@ -140,6 +170,9 @@ _LEARNT: dict[str, Callable[[Connection, Stored], None]] = {
     Event.PLAN_APPROVED: _approval_over,
     Event.PLAN_REJECTED: _approval_over,
     Event.APPROVAL_EXPIRED: _approval_over,
+    Event.RUN_PAUSED: _run_paused,
+    Event.RUN_RESUMED: _run_resumed,
+    Event.BREAKER_CHANGED: _breaker_changed,
     Event.POLICY_APPLIED: _policy_applied,
     Event.POLICY_REMOVED: _policy_removed,
 }

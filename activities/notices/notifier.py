@@ -10,6 +10,7 @@ from contextlib import suppress
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditError, AuditRecord
+from activities.metrics import count_record
 from activities.notices.digest import Digests
 from activities.notices.following import MOST_RECORDS, Follower
 from activities.notices.grouping import Waiting, ready
@@ -38,7 +39,7 @@ class Notifier:
         self._log = log
         self._outbox = outbox
         self._targets = targets
-        self._follower = Follower(log, outbox, targets)
+        self._follower = Follower(log, outbox, targets, count_record)
         self._watch = Watch(log, outbox, targets)
         self._digests = Digests(log, outbox, targets, samples)
         self._sending: dict[str, asyncio.Task[None]] = {}

@@ -14,7 +14,7 @@ from activities.claims import now_us
 from activities.ledger.database import Database
 from activities.notices.grouping import HOUR, Waiting
 from activities.notices.notice import Notice, Urgency
-from activities.notices.tables import NOTICES, health, messages, outbox, place
+from activities.notices.tables import NOTICES, health, messages, outbox, place, runs
 from workflows.units import microseconds
 
 WAITING, SENDING, SENT, GIVING_UP, GIVEN_UP = "waiting", "sending", "sent", "giving_up", "given_up"
@@ -120,6 +120,12 @@ class Outbox:
             found = connection.execute(select(place)).one_or_none()
             if found is None or found.holder != self._token or found.until_us < now_us(connection):
                 raise NotHeld
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection for reading what is committed."""
+        with self._database.reading() as connection:
             yield connection
 
     def place(self) -> Place | None:
@@ -230,6 +236,7 @@ class Outbox:
             old = now_us(connection) - microseconds(KEPT_FOR)
             connection.execute(delete(outbox).where(outbox.c.state.in_((SENT, GIVEN_UP)), outbox.c.moved_us < old))
             connection.execute(delete(messages).where(messages.c.sent_us < old))
+            connection.execute(delete(runs).where(runs.c.ended_us < old))
 
     def health(self) -> dict[str, TargetHealth]:
         """Tell how each target does for which there ever was a notice."""

@@ -87,6 +87,8 @@ runs = Table(
     Column("site", Text, nullable=False),
     Column("notify", Text, nullable=False),
     Column("since_us", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("breaker", Text, nullable=False),
     Column("asked_us", BigInteger),
     Column("expires_us", BigInteger),
     Column("reminded", Boolean, nullable=False),

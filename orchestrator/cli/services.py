@@ -77,11 +77,14 @@ def serve(
 
     from orchestrator.health import application
     from orchestrator.logs import configure_logs
+    from orchestrator.observing.tracing import traced, traced_application
     from orchestrator.settings import load_settings
 
     settings = load_settings()
     configure_logs(settings)
-    uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
+    with traced(settings, "api"):
+        app = traced_application(application(settings))
+        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
 
 
 def _places(stack: "Stack") -> dict[str, str]:
@@ -114,8 +117,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
 
     import structlog
 
-    from orchestrator.temporal import connect
-    from orchestrator.worker import working
+    from orchestrator.observing.working import observed_worker
 
     told_to_stop = asyncio.Event()
     if ready_file is not None:
@@ -124,8 +126,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     log = structlog.get_logger(__name__)
-    client = await connect(settings)
-    async with working(settings, client):
+    async with observed_worker(settings):
         log.info("working", task_queue=settings.task_queue, hub=settings.hub_url)
         if ready_file is not None:
             await asyncio.to_thread(ready_file.touch)
