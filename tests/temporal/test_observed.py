@@ -23,6 +23,7 @@ from orchestrator.runs import run_report, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
+from tests.documented_metrics import ALERTS, DASHBOARD, expressions, metrics_in
 from tests.local_hub import LocalHub
 from tests.otlp import Receiver, receiver
 from tests.temporal.policies import a_policy
@@ -65,6 +66,8 @@ async def test_a_run_shows_in_metrics_probes_and_one_trace(
     assert value(text, "orchestrator_hub_request_seconds_count", 'method="POST",status="2xx"') >= 3
     assert value(text, "temporal_workflow_completed_total", "RunPolicy") >= 1
     assert run not in text and "/mmfs1" not in text
+    sdk = {name for file in (DASHBOARD, ALERTS) for one in expressions(file) for name in metrics_in(one)}
+    assert {name for name in sdk if name.startswith("temporal_") and not re.search(rf"^{name}\b", text, re.M)} == set()
     calls = [one for one in traces.spans if one.name == "POST" and "RunActivity:submit_batch" in traces.above(one)]
     assert len(calls) >= 3
     for one in calls:
