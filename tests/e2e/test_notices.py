@@ -146,7 +146,7 @@ async def test_a_target_that_is_down_loses_nothing_and_holds_up_nobody(
     assert hook.titles == ["archive: run failed"]
     await here.settled(lambda: here.outbox.health()["down"].failures >= 2)
     how = here.outbox.health()["down"]
-    assert how.waiting == 1 and how.error is not None and SECRET not in how.error
+    assert how.waiting == 1 and how.error is not None and "onnection error" in how.error and SECRET not in how.error
     with webhook(port) as back:
         await here.settled(lambda: bool(back.got))
         await here.settled()
