@@ -28,8 +28,6 @@ def test_a_target_that_works_gets_a_notice_and_one_that_does_not_says_why(machin
         assert "ok    ops: it took the notice" in tried.stdout
         assert "fail  gone: A Connection error occurred" in tried.stdout
         assert hook.titles == ["A test of ops"]
-        assert machine.run("notify", "test", "opps").returncode == 2
-        assert [one["sent"] for one in machine.json("notify", "test", "ops")] == [True]
         listed = machine.json("notify", "list")
         doctor = machine.json("doctor")
     assert [one["target"] for one in listed["targets"]] == ["ops", "gone"] and listed["notices"] == []
