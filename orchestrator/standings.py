@@ -13,7 +13,6 @@ from orchestrator.documents import read_document
 from orchestrator.engine import Engine
 from orchestrator.holding import holds_by_policy
 from orchestrator.versions import Version, VersionError
-from workflows.unready import unready
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ def read_folder(folder: Path) -> Folder:
 
 async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
     """Compare the folder, the applied versions and the engine; no policy's trouble hides the others."""
-    half = {name: words for name, one in folder.usable.items() if (words := unready(one.policy))}
-    catalog = {name: one for name, one in folder.usable.items() if name not in half}
+    catalog = dict(folder.usable)
     current, trouble = engine.versions.current(), dict(folder.wrong)
     applied: dict[str, LoadedPolicy] = {}
     for name in current.keys() - catalog.keys():
@@ -74,7 +72,7 @@ async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
             trouble[name] = "; ".join(filter(None, (trouble.get(name), str(error))))
     difference = await engine.applying.compare({**catalog, **applied})
     changes = {change.policy: change for change in (*difference.changes, *difference.orphans)}
-    names = sorted({*changes, *current, *half, *trouble})
+    names = sorted({*changes, *current, *trouble})
     holds = holds_by_policy(engine, names)
     found = []
     for name in names:
@@ -84,7 +82,7 @@ async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
             PolicyStanding(
                 policy=name,
                 applied=current.get(name),
-                folder=_folder(name, change, folder, half),
+                folder=_folder(name, change, folder),
                 drift=() if change is None else tuple(_drift(change)),
                 parts=tuple(parts),
                 holds=tuple(holds[name]) if change is None else change.holds,
@@ -94,11 +92,9 @@ async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
     return found
 
 
-def _folder(name: str, change: PolicyChange | None, folder: Folder, half: Mapping[str, tuple[str, ...]]) -> str:
+def _folder(name: str, change: PolicyChange | None, folder: Folder) -> str:
     if name in folder.wrong:
         return "invalid"
-    if name in half:
-        return f"uses {', '.join(half[name])}, not followed yet"
     if change is None:
         return "document lost"
     if name not in folder.usable:
