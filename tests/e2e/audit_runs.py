@@ -59,7 +59,7 @@ class Keeper:
         said |= {"source": source, "source_digest": hashlib.sha256(text).hexdigest()}
         return self.tell(None, Event.POLICY_APPLIED, policy.name, number, actor=actor, **said)
 
-    def begin(self, run: str, paths: Sequence[str], actor: str = "schedule nightly") -> Plan:
+    def begin(self, run: str, paths: Sequence[str], actor: str = "schedule") -> Plan:
         """Begin a run: it starts and makes its plan."""
         policy = made_policy(BATCH)
         why = {"policy": policy.name, "policy_digest": policy.digest, "version": 1, "site": "london"}
