@@ -232,7 +232,7 @@ def _write(
         ORDER BY plan.ordinal
         """
     )
-    (files,) = database.execute("SELECT count(*) FROM plan").fetchone() or (0,)
+    ((files,),) = database.execute("SELECT count(*) FROM plan").fetchall()
     with outcome_writer(target, files) as writer:
         for batch in rows.to_arrow_reader(_ROWS):
             writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA), row_group_size=_ROWS)

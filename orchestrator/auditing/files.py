@@ -283,10 +283,9 @@ class _Look:
         for record in self._records(run, Event.ROUND_STARTED):
             parts = self._parts(str(record.body["manifest"]), folder)
             query = f"SELECT batch FROM {reading(parts)} WHERE ordinal = ?" if parts else None
-            found = database.execute(query, [ordinal]).fetchone() if query else None
-            if found is not None:
-                number = int(record.body["number"])
-                places[number, int(found[0])] = self._ended(run, number, int(found[0]), ordinal)
+            number = int(record.body["number"])
+            for (batch,) in database.execute(query, [ordinal]).fetchall() if query else ():
+                places[number, batch] = self._ended(run, number, batch, ordinal)
         for record in self._records(run, *_SENT, Event.JOB_ENDED):
             one = places.get((record.body["round"], record.body["batch"]))
             # What the look before the submit left out was not in its job.

@@ -81,7 +81,7 @@ class _Period:
     def take(self, record: Stored) -> None:
         """Take the next record."""
         self.first, self.last, self.records = self.first or record, record, self.records + 1
-        event, body = record.event, record.body
+        event = record.event
         self.events[event] += 1
         person = record.actor not in _BY_ITSELF and event != Event.EVENT_RECEIVED  # whose actor is its source
         if person:
