@@ -27,7 +27,10 @@ class Watched:
 
 
 class ChainWatch:
-    """Watches the chain of one audit; may be asked from many threads. A break stays until a full walk finds none."""
+    """Watches the chain of one audit; may be asked from many threads.
+
+    A break stays until a full walk finds none, and the record up to which the watch had verified is what it was.
+    """
 
     def __init__(self, log: AuditLog, *, at_once: int = AT_ONCE) -> None:
         self._log = log
@@ -64,7 +67,7 @@ class ChainWatch:
         verdict = self._log.verify()
         if not verdict.ok:
             return self._broken(verdict, now)
-        if self._known is not None and self._known.verdict.ok and self._head != BEGINNING:
+        if self._head != BEGINNING:
             remembered = self._log.verify(self._head, most=0)
             if not remembered.ok:
                 return self._broken(remembered, now)

@@ -205,6 +205,8 @@ def _print_proof(proof: "Proof", broken: "Stored | None", seconds: float, *, can
     if proof.ok:
         files = f", and {show.counted(proof.files, 'file')} of manifests, outcomes and policies" if proof.files else ""
         show.say(f"The audit is whole: {records}, each as it was written{files} ({show.span(seconds)}).", "green")
+    elif proof.chain.ok and proof.broken_at is None:
+        show.say(f"The chain is whole, {records}; what it was held against is not as recorded:", "bold red")
     if proof.chain.ok and proof.broken_at is None:
         _print_end(proof, can_sign=can_sign)
     else:
