@@ -55,6 +55,7 @@ class Event(StrEnum):
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
+    HUB_CALLED = "hub.called"
 
 
 _CLAIM = {
@@ -332,5 +333,11 @@ BODY: dict[Event, dict[str, str]] = {
         "why": "what somebody should see to",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
+    },
+    Event.HUB_CALLED: {
+        "method": "POST, PUT, PATCH or DELETE",
+        "path": "the operation's path at the Hub",
+        "fields": "names of what was sent along, without the values",
+        "reason": "why, in the actor's words",
     },
 }

@@ -11,8 +11,10 @@ from activities.ledger.finding import Wanted
 from activities.storage import DirectoryStorage, open_storage
 from orchestrator.auditing.period import period_report, period_sections, period_title
 from orchestrator.auditing.watching import ChainWatch
+from orchestrator.hub_calls import record_call
 from orchestrator.reporting.html import html_page
 from orchestrator.reporting.markdown import markdown_page
+from orchestrator.settings import load_settings
 from tests.e2e.audit_databases import Forger
 from tests.e2e.audit_runs import Keeper
 
@@ -153,3 +155,17 @@ def test_a_period_tells_who_did_what(tmp_path: Path) -> None:
     assert "&lt;b&gt;array | down&lt;/b&gt;" in page
     assert "\\<b\\>array \\| down" in text
     assert period_report(log, until + timedelta(hours=1), None)["records"] == 0
+
+
+def test_a_call_of_the_hub_by_hand_is_recorded_unless_it_only_reads(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path)
+    record_call(settings, "get", "/jobs/7/", None, actor="ann@host", reason="")
+    assert not AuditLog(settings.audit.get_secret_value()).is_there()
+    secret = {"password": "s3cret", "username": "x"}
+    record_call(settings, "POST", "/targets/", secret, actor="ann@host", reason="new array")
+    log = AuditLog(settings.audit.get_secret_value())
+    (record,) = log.records()
+    assert (record.event, record.actor) == ("hub.called", "ann@host")
+    said = {"method": "POST", "path": "/targets/", "fields": ["password", "username"], "reason": "new array"}
+    assert record.body == said
+    log.close()
