@@ -3,6 +3,7 @@
 The document has a stable shape (`orchestrator.audit-report/1`): times are RFC 3339 in UTC, sizes bytes.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ MOST = 2_000
 """Of more runs or words the first ones are left out, and counted."""
 
 _PAGE = 2000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORDS = (Event.PLAN_APPROVED, Event.PLAN_REJECTED, Event.APPROVAL_EXPIRED, Event.RUN_REFUSED)
 _CHANGES = (Event.POLICY_APPLIED, Event.POLICY_REMOVED)
 _TOLD_ELSEWHERE = frozenset({*_WORDS, *_CHANGES, Event.RUN_STARTED, Event.START_WISHED, Event.EVENT_RECEIVED})
@@ -244,20 +246,25 @@ def _runs(report: dict[str, Any]) -> Section:
 def _words(title: str, words: list[dict[str, Any]], left_out: int) -> Section:
     if not words:
         return Section(title, ("None.",))
+    of_runs = any(one["run"] for one in words)
     rows = [
         (
             clock(one["at"]),
             line(one["actor"]),
             one["event"],
-            line(one["run"] or ""),
+            *([line(one["run"] or "")] if of_runs else []),
             line(one["why"]),
-            figures.changed(one["details"]),
+            figures.changed({name: _short(value) for name, value in one["details"].items()}),
         )
         for one in words
     ]
-    return Section(
-        title, _left_out(left_out), Table(("When", "Who", "What", "Run", "Why", "Details"), (False,) * 6, rows)
-    )
+    columns = ("When", "Who", "What", *(["Run"] if of_runs else []), "Why", "Details")
+    return Section(title, _left_out(left_out), Table(columns, (False,) * len(columns), rows))
+
+
+def _short(value: Any) -> Any:
+    """Show the beginning of a digest: whole ones are in the JSON, and in `audit show`."""
+    return f"{value[:12]}…" if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
 def _left_out(count: int) -> tuple[str, ...]:
