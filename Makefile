@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: help install demo test fuzz check bench clean
+.PHONY: help install demo test proofs fuzz check bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,11 +25,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install ## Tier 2,000 files on this machine, and prove that nothing was lost
 	@$(BIN)/orchestrator demo
 
-test: install ## Run every test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+test: install ## Run the tests that take less than ten seconds each
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long"
+
+proofs: install ## Run the long ones: kills, outages, storms, hundreds of examples
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m long
 
 fuzz: install ## Run the property tests with examples that nobody has tried yet
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup \
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -n $(WORKERS) \
 		$$(grep -rlE '^@given' tests)
 
 check: install ## Lint, format, types, import laws, policies

@@ -60,6 +60,7 @@ async def until_done(settings: Settings, run: str, files: int, within: float = 6
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.long
 async def test_any_process_may_die_at_any_time(
     settings: Settings, temporal: Process, worker: Process, local_hub: LocalHub
 ) -> None:
@@ -87,6 +88,7 @@ async def test_any_process_may_die_at_any_time(
     assert set(processed_counts(processed)) == {1}
 
 
+@pytest.mark.long
 async def test_the_loss_of_the_worker_costs_less_than_a_minute(
     settings: Settings, worker: Process, local_hub: LocalHub
 ) -> None:

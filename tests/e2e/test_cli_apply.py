@@ -32,6 +32,7 @@ def nightly(machine: Machine) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -> None:
     machine.up()
     for command in ("pause nightly", "rollback nightly", "history nightly", "destroy nightly --yes"):
@@ -94,6 +95,7 @@ def test_a_policys_life_from_apply_to_destroy(machine: Machine, nightly: Path) -
     assert machine.run("audit", "verify").returncode == 0
 
 
+@pytest.mark.long
 def test_an_interrupted_apply_says_what_is_recorded_and_what_finishes_it(machine: Machine) -> None:
     for number in range(25):
         (machine.policies / f"p{number:02}.yaml").write_text(SCHEDULED.replace("nightly", f"p{number:02}"))
@@ -121,6 +123,7 @@ def test_an_interrupted_apply_says_what_is_recorded_and_what_finishes_it(machine
     assert "  24 policies are applied, and not in the folder: they stay" in machine.run("apply", "--dry-run").stderr
 
 
+@pytest.mark.long
 def test_a_freeze_stops_every_start_is_seen_everywhere_and_restores_what_was(machine: Machine, nightly: Path) -> None:
     machine.fill(30)
     slow = machine.policies / "slow.yaml"
@@ -157,6 +160,7 @@ def test_a_freeze_stops_every_start_is_seen_everywhere_and_restores_what_was(mac
     assert machine.json("runs", "show", started)["state"] in ("running", "succeeded")
 
 
+@pytest.mark.long
 def test_backfill_makes_the_starts_of_the_past_with_their_own_time(machine: Machine, nightly: Path) -> None:
     machine.fill(2)
     machine.up()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.machine import Machine, eventually
 
 POLICY = """\
@@ -15,6 +17,7 @@ run: {workflow: migrate, batch: {files: 5}}
 """
 
 
+@pytest.mark.long
 def test_an_event_that_nobody_wanted_starts_a_policy_when_it_is_replayed_after_one_was_applied(
     machine: Machine,
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_plan_tells_rules_owners_largest_oldest_pool_and_time(machine: Machine
         assert words in said, said
 
 
+@pytest.mark.long
 def test_a_plan_changes_nothing_but_the_files_of_the_plan(machine: Machine) -> None:
     machine.fill(12)
     write(machine, "archive", "guards: {max_files: 100}\n")
@@ -83,6 +84,7 @@ def test_a_plan_changes_nothing_but_the_files_of_the_plan(machine: Machine) -> N
     assert seen() == before
 
 
+@pytest.mark.long
 def test_past_runs_tell_how_long_a_plan_takes(machine: Machine) -> None:
     machine.fill(10)
     write(machine, "archive")
@@ -229,6 +231,7 @@ def test_a_site_that_the_hub_does_not_have_is_named_with_the_nearest(machine: Ma
         assert ended.stderr.splitlines()[-1] == "the Hub has no site londn: did you mean `london`?"
 
 
+@pytest.mark.long
 def test_what_is_migrated_already_is_not_said_to_be_sent(machine: Machine) -> None:
     machine.fill(3)
     write(machine, "archive")

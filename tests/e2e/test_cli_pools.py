@@ -1,5 +1,7 @@
 """`pools` shows a pool that a policy drains, and its curve."""
 
+import pytest
+
 from tests.machine import Machine, eventually
 
 POLICY = """\
@@ -13,6 +15,7 @@ run: {workflow: migrate, batch: {files: 5}}
 """
 
 
+@pytest.mark.long
 def test_a_pool_above_its_mark_is_drained_and_shown(machine: Machine) -> None:
     machine.policies.mkdir(parents=True, exist_ok=True)
     machine.up()

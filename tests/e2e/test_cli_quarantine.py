@@ -34,6 +34,7 @@ def faulty(machine: Machine) -> dict[str, str]:
     return {"ORCHESTRATOR_LOCALHUB_OPTIONS": f"--faults {rules}"}
 
 
+@pytest.mark.long
 def test_a_file_that_keeps_failing_is_listed_explained_and_released(machine: Machine, faulty: dict[str, str]) -> None:
     (machine.policies / "campaign.yaml").write_text(CAMPAIGN.replace("{wait: 7d, unless_changed: true}, ", ""))
     ended = machine.run("run", "campaign", **faulty)
@@ -57,6 +58,7 @@ def test_a_file_that_keeps_failing_is_listed_explained_and_released(machine: Mac
     assert "No file is in quarantine." in machine.run("quarantine", "list").stdout
 
 
+@pytest.mark.long
 def test_a_wait_of_a_campaign_is_seen_and_ended_by_hand(machine: Machine, faulty: dict[str, str]) -> None:
     machine.up(**faulty)
     run = machine.json("run", "campaign", "--no-wait")["run_id"]

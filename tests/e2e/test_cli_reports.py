@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.machine import Machine
 
 NAMES = ("plain.mov", "<script>alert(1)<!--.mov", "a|b`c`[d](e).mov", "red\x1b[31m\n# x.mov")
 
 
+@pytest.mark.long
 def test_a_run_over_hostile_names_is_reported_in_every_format_and_its_files_listed(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -6,9 +6,12 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.machine import Machine, eventually
 
 
+@pytest.mark.long
 def test_plan_then_run_then_look(machine: Machine) -> None:
     files = machine.fill(25)
     (machine.projects / "notes.txt").write_text("stays")
@@ -45,6 +48,7 @@ def test_plan_then_run_then_look(machine: Machine) -> None:
     assert machine.run("runs", "show", "no-such-run").returncode == 2
 
 
+@pytest.mark.long
 def test_files_that_fail_for_ever_end_the_run_badly(machine: Machine, tmp_path: Path) -> None:
     machine.fill(6)
     machine.policy()
@@ -82,6 +86,7 @@ def test_explain_says_which_rule_takes_a_file_and_why(machine: Machine) -> None:
     assert (link.returncode, "is a symlink, not a file: no run ever takes it" in link.stderr) == (2, True)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_keeps_its_place_and_goes_on(machine: Machine) -> None:
     machine.fill(40)
     machine.policy(batch=5, concurrency=1)
@@ -124,6 +129,7 @@ def test_names_that_hurt_arrive_under_their_exact_name(machine: Machine) -> None
     assert machine.run("runs", "files", report["run_id"]).returncode == 0
 
 
+@pytest.mark.long
 def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) -> None:
     files = machine.fill(4)
     machine.policy()
@@ -162,6 +168,7 @@ def test_the_shipped_recall_brings_a_plain_list_of_paths_back(machine: Machine) 
     assert "--reason nonsense: expected one of aborted, already_done" in nonsense.stderr
 
 
+@pytest.mark.long
 def test_a_listed_path_that_the_hub_never_knew_ends_failed(machine: Machine) -> None:
     machine.fill(1)
     (machine.folder / "list.txt").write_text("/mmfs1/projects/f0000.mov\n/mmfs1/projects/gone.mov\n")
@@ -178,6 +185,7 @@ def test_a_listed_path_that_the_hub_never_knew_ends_failed(machine: Machine) -> 
     assert len({line.index("/mmfs1/") for line in lines}) == 1, "the paths stand below each other"
 
 
+@pytest.mark.long
 def test_a_run_that_waits_for_a_person_says_what_to_type_and_when_nobody_does_that_nothing_was_sent(
     machine: Machine,
 ) -> None:

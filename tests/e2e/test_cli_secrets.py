@@ -17,6 +17,7 @@ def everything_written(machine: Machine) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in machine.state.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["key", "password"])
 def test_no_credential_is_written_or_shown(machine: Machine, local_hub: LocalHub, way: str) -> None:
     local_hub.fill(12)

@@ -26,6 +26,7 @@ def test_a_second_command_uses_what_up_runs(machine: Machine) -> None:
     assert "runs already" in again.stderr
 
 
+@pytest.mark.long
 def test_a_run_without_waiting_goes_on_under_up(machine: Machine) -> None:
     machine.fill(5)
     machine.policy()
@@ -72,6 +73,7 @@ def test_up_started_in_the_background_of_a_script_ends_when_told_to(machine: Mac
     assert not machine.processes()
 
 
+@pytest.mark.long
 def test_kill_9_of_the_owner_leaves_nothing_behind_and_the_next_start_works(machine: Machine) -> None:
     process = machine.up()
     machine.fill(3)
@@ -84,6 +86,7 @@ def test_kill_9_of_the_owner_leaves_nothing_behind_and_the_next_start_works(mach
     assert machine.json("run", "archive", "--wait")["state"] == "succeeded"
 
 
+@pytest.mark.long
 def test_a_service_that_falls_is_started_again(machine: Machine) -> None:
     machine.up()
     for name in ("worker", "hub", "temporal"):
@@ -105,6 +108,7 @@ def test_a_service_that_cannot_start_is_shown_with_its_last_words(machine: Machi
     assert not machine.processes()
 
 
+@pytest.mark.long
 def test_runs_are_paused_resumed_and_cancelled_by_name(machine: Machine) -> None:
     machine.fill(60)
     machine.policy(batch=5, concurrency=1)
@@ -131,6 +135,7 @@ def test_runs_are_paused_resumed_and_cancelled_by_name(machine: Machine) -> None
     assert "enough" in told
 
 
+@pytest.mark.long
 def test_doctor_finds_a_machine_well_and_says_what_is_not(machine: Machine) -> None:
     machine.policy()
     assert machine.run("doctor").returncode == 0
@@ -144,6 +149,7 @@ def test_doctor_finds_a_machine_well_and_says_what_is_not(machine: Machine) -> N
     assert "fail" in ill.stdout
 
 
+@pytest.mark.long
 def test_the_health_service_tells_alive_from_ready(machine: Machine) -> None:
     import httpx
 

@@ -1,8 +1,11 @@
 """Steering an open run from the command line."""
 
+import pytest
+
 from tests.machine import Machine, eventually
 
 
+@pytest.mark.long
 def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     machine.fill(60)
     machine.policy(batch=1, concurrency=2)

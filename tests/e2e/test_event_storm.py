@@ -25,6 +25,7 @@ def temporal(tmp_path: Path) -> Iterator[Process]:
     server.stop()
 
 
+@pytest.mark.long
 async def test_a_storm_of_repeated_events_is_handled_once_each_while_worker_and_door_are_killed(
     tmp_path: Path, temporal: Process, local_hub: LocalHub
 ) -> None:

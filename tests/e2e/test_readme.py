@@ -4,11 +4,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.machine import Machine
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_the_first_policy_of_the_readme_works_by_copy_and_paste(machine: Machine) -> None:
     part = (ROOT / "README.md").read_text("utf-8").partition("## A first policy of your own")[2]
     found = re.search(r"^```\n(.*?)^```", part, flags=re.DOTALL | re.MULTILINE)

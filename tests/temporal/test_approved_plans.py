@@ -228,6 +228,7 @@ async def ended(client: Client, settings: Settings, stage: Stage, run: str, plan
     }, stage.story
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 @examples(
     max_examples=ROUNDS,

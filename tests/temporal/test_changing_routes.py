@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from temporalio.client import Client
 
 from activities.applied_policies import AppliedPolicies, policy_place
@@ -56,6 +57,7 @@ async def wished(settings: Settings, count: int) -> set[tuple[str, str]]:
     return {(one.body["policy"], one.body["text"]) for one in found}
 
 
+@pytest.mark.long
 async def test_an_event_goes_the_routes_that_were_written_down_for_it(settings: Settings, client: Client) -> None:
     """All routes change while the audit is away, which has to take the event first."""
     audit = Path(settings.audit.get_secret_value().removeprefix("sqlite:///"))

@@ -117,6 +117,7 @@ class TestTwoRuns:
         hub.faults()
         await ended(client, first)
 
+    @pytest.mark.long
     async def test_one_of_which_goes_through_a_folder_leave_it_as_a_whole(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

@@ -371,6 +371,7 @@ async def test_hundreds_of_wishes_that_came_while_no_worker_worked_are_each_deci
     assert sorted(record.key.split("/")[1] for record in told) == sorted(keys)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_desk_takes_a_fresh_history_and_loses_no_start(
     client: Client, settings: Settings, hub: LocalHub

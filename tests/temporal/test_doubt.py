@@ -52,6 +52,7 @@ def rule(name: str, match: dict[str, Any], action: Any, **schedule: Any) -> dict
     return {"name": name, "match": match, "action": action, "schedule": schedule}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_an_error_while_looking_for_a_lost_job_proves_nothing(
     client: Client, settings: Settings, hub: LocalHub
@@ -99,6 +100,7 @@ async def test_a_hub_that_finds_nothing_for_a_moment_makes_no_file_gone_and_no_j
     assert paths_once(hub)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_jobs_that_queue_at_the_hub_do_not_stall(client: Client, settings: Settings, hub: LocalHub) -> None:
     hub.fill(24)

@@ -209,6 +209,7 @@ async def _asked(client: Client, run: str) -> RunRequest:
     raise AssertionError("a workflow without an event")
 
 
+@pytest.mark.long
 async def test_what_was_seen_of_sustain_outlives_the_worker(hub: LocalHub, settings: Settings, client: Client) -> None:
     hub.fill(56, size=FILE)
     watches = Watches(client, settings.task_queue, open_storage(settings.storage))

@@ -27,6 +27,7 @@ def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LocalHub]:
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("how", LOST)
 async def test_every_third_lost_answer_makes_no_second_job(
@@ -57,6 +58,7 @@ async def test_every_third_lost_answer_makes_no_second_job(
     assert (len(adopted), len(submitted)) == (66, 134)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("hub", ["standard"], indirect=True)
 async def test_a_submit_that_never_reached_the_hub_is_sent_again(

@@ -40,6 +40,7 @@ def temporal_address(tmp_path: Path) -> Iterator[str]:
         service.stop()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
@@ -67,6 +68,7 @@ async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     assert abs(listed[0].started - report.started).total_seconds() < 5
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_campaign_keeps_its_place_within_a_stage_when_its_history_begins_anew(
     client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +91,7 @@ async def test_a_campaign_keeps_its_place_within_a_stage_when_its_history_begins
     assert len([one async for one in client.list_workflows(f"WorkflowId = '{run}'")]) > 2
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_its_rate_its_breaker_and_new_limits_go_on_with_it(
     client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +121,7 @@ async def test_its_rate_its_breaker_and_new_limits_go_on_with_it(
         assert sent[first + 10] - sent[first] > timedelta(seconds=1.2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_drain_goes_on_with_a_fresh_history_and_remembers_what_it_tried(
     client: Client, settings: Settings, hub: LocalHub

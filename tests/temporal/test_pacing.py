@@ -158,6 +158,7 @@ class TestLiveLimits:
 
 @pytest.mark.usefixtures("worker")
 class TestALimitOfASite:
+    @pytest.mark.long
     async def test_holds_for_all_runs_together_and_is_lifted_in_seconds(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
@@ -229,6 +230,7 @@ class TestAWindow:
     def sent(self, hub: LocalHub) -> list[datetime]:
         return [datetime.fromisoformat(job["created"]) for job in hub.jobs()]
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("worker")
     @pytest.mark.parametrize("mode", ["finish_batch", "pause_jobs", "cancel_jobs"])
     async def test_closes_in_mid_run_and_the_jobs_end_as_the_policy_says(
@@ -269,6 +271,7 @@ class TestAWindow:
         moved = hub.call("GET", "/api/jobstats/", params={"page_size": 0, "state": "processed"})["results"]
         assert len(moved) == len({row["path"] for row in moved}) == 40
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("worker")
     async def test_does_not_let_a_batch_through_that_waited_for_the_hub(
         self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
@@ -289,6 +292,7 @@ class TestAWindow:
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 40)
         assert not [moment for moment in self.sent(hub) if closes <= moment < opens]
 
+    @pytest.mark.long
     async def test_ends_and_opens_again_although_the_worker_is_lost_meanwhile(
         self, client: Client, settings: Settings, hub: LocalHub, zones: OddZones
     ) -> None:
@@ -349,6 +353,7 @@ SICK = {"name": "sick", "action": {"kind": "path_fail", "code": "target_error", 
 
 @pytest.mark.usefixtures("worker")
 class TestTheBreaker:
+    @pytest.mark.long
     async def test_opens_for_a_sick_target_and_recovers_by_itself(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
@@ -370,6 +375,7 @@ class TestTheBreaker:
         stands = [body["stand"] for body in bodies(settings, run, "breaker.changed")]
         assert stands[:2] == ["open", "probing"] and stands[-1] == "closed"
 
+    @pytest.mark.long
     async def test_lets_nothing_begin_while_the_site_is_not_healthy(
         self, client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:

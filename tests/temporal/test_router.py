@@ -72,6 +72,7 @@ async def heard(settings: Settings, client: Client, count: int) -> list[Stored]:
     return found
 
 
+@pytest.mark.long
 async def test_fresh_histories_in_the_midst_of_bursts_lose_nothing_and_double_nothing(
     settings: Settings, client: Client
 ) -> None:
@@ -128,6 +129,7 @@ async def test_more_than_may_wait_is_sent_back_until_a_worker_has_made_room(sett
     assert {record.body["id"] for record in kept} == {f"e{number}" for number in range(taken)} | {"late"}
 
 
+@pytest.mark.long
 async def test_a_router_whose_audit_was_away_goes_on_without_a_long_history(
     settings: Settings, client: Client, tmp_path: Path
 ) -> None:

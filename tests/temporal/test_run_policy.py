@@ -214,6 +214,7 @@ class TestAJobThatSomebodyElseTouches:
         assert (report.state, report.outcomes.total) == (RunState.FAILED, 8)
         assert report.outcomes.cancelled >= 2
 
+    @pytest.mark.long
     async def test_is_deleted_there_and_its_files_are_tried_again(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

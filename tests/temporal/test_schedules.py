@@ -78,6 +78,7 @@ async def records(settings: Settings, policy: str, wanted: int) -> list[dict[str
     raise AssertionError(f"{len(found)} starts of {policy} after 20 s, {wanted} are wanted: {found}")
 
 
+@pytest.mark.long
 async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
     engine: Engine, settings: Settings, temporal: Process, hub: LocalHub
 ) -> None:

@@ -44,6 +44,7 @@ async def watches(settings: Settings, client: Client, worker: None) -> AsyncIter
     yield Watches(client, settings.task_queue, open_storage(settings.storage))
 
 
+@pytest.mark.long
 async def test_a_drain_ends_within_one_batch_below_lower_while_files_arrive_and_a_batch_fails(
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:
@@ -75,6 +76,7 @@ async def _arrive(hub: LocalHub) -> None:
         (hub.projects / "a" / f"new{number}.mov").write_bytes(os.urandom(MIB // 4))
 
 
+@pytest.mark.long
 async def test_ten_policies_on_one_pool_have_one_watcher_and_one_drain_at_a_time(
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:

@@ -100,6 +100,7 @@ def by_hand(select: Select, files: list[FileFacts]) -> tuple[dict[str, str], dic
     return stays, chosen
 
 
+@pytest.mark.long
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
