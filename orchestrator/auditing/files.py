@@ -78,7 +78,7 @@ class InRun:
 
 @dataclass
 class Release:
-    """A release from the quarantine at the file's site; `certain` when it was of this file alone."""
+    """A release from the quarantine at the file's site; `certain` when it names the file, or was of it alone."""
 
     record: Stored
     certain: bool
@@ -325,7 +325,8 @@ class _Look:
             return []
         alone = digest_of([self._path])
         return [
-            Release(record, record.body["digest"] == alone)
+            Release(record, record.body["digest"] == alone or self._path in record.body.get("paths", ()))
             for record in self._records(None, Event.QUARANTINE_RELEASED)
             if record.body.get("site") in aside and record.at > aside[record.body["site"]]
+            if self._path in record.body.get("paths", (self._path,))
         ]
