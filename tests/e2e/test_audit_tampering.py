@@ -198,6 +198,25 @@ def test_a_thousand_tamperings_are_all_found_and_located(scene: Scene, url: str)
     assert scene.proof(files=True).ok
 
 
+def test_several_tamperings_at_once_are_each_named(scene: Scene) -> None:
+    for seed in range(20):
+        rows = [dict(row) for row in scene.rows]
+        dice = random.Random(seed)
+        places = sorted(dice.sample(range(0, len(rows), 3), 4))
+        for place in places[:3]:
+            rows[place]["actor"] = "somebody else"
+        rows[places[3]]["body"] = "{}"
+        if seed % 2:
+            del rows[places[1]]
+        proof = scene.tampered(rows)
+        assert [proof.broken_at, *(one.at for one in proof.further)] == [place + 1 for place in places], seed
+        assert proof.further[0].why.startswith("removed" if seed % 2 else "changed"), seed
+    rows = [dict(row) for row in scene.rows]
+    rows[3]["actor"] = rows[4]["actor"] = "two in a row"
+    proof = scene.tampered(rows)
+    assert (proof.broken_at, [one.at for one in proof.further]) == (4, [5])
+
+
 def _tamper_with_the_chain(scene: Scene, kind: Callable[[random.Random, list[Row]], int], seed: int) -> None:
     rows = [dict(row) for row in scene.rows]
     expected = kind(random.Random(seed), rows)
