@@ -249,4 +249,13 @@ def _is_same(there: Stored, record: AuditRecord, body: str) -> bool:
 
 def _stored(row: Row[tuple[object, ...]]) -> Stored:
     fields = dict(row._mapping)
-    return Stored.model_validate({**fields, "body": json.loads(str(fields["body"]))})
+    return Stored.model_validate({**fields, "body": _body(str(fields["body"]))})
+
+
+def _body(text: str) -> dict[str, object]:
+    """Read a body; what is no JSON object any more was forged, and is shown as it stands."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": text}

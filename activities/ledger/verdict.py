@@ -139,7 +139,7 @@ def _difference(connection: Connection, row: _Row, head: str) -> str:
         return "its link to the record before (prev_hash) is not what was written; all else is"
     try:
         body = canonical(json.loads(row.body))
-    except (ValueError, BadRecord):
+    except (ValueError, RecursionError, BadRecord):
         return "its body is no JSON that was ever written"
     if _digest(row, row.seq, body=body) == row.hash:
         return "the text of its body was written in another way; what it says is the same"

@@ -107,16 +107,16 @@ class _Period:
             return
         run = self.runs.setdefault(name, _blank(name))
         if event == Event.RUN_STARTED:
-            run |= {"policy": body["policy"], "version": body.get("version"), "site": body.get("site")}
+            run |= {"policy": body.get("policy"), "version": body.get("version"), "site": body.get("site")}
             run |= {"started": record.at, "actor": record.actor, "reason": body.get("reason")}
         elif event == Event.PLAN_MADE:
-            run |= {"digest": body["digest"], "files": body["files"], "bytes": body["bytes"]}
+            run |= {name: body.get(name) for name in ("digest", "files", "bytes")}
         elif event == Event.PLAN_APPROVED:
             run["approved_by"] = [*run["approved_by"], record.actor]
         elif event == Event.RUN_REFUSED:
             run["state"] = "refused"
         else:
-            run |= {"policy": body["policy"], "state": body["state"], "ended": record.at}
+            run |= {"policy": body.get("policy"), "state": body.get("state"), "ended": record.at}
             run |= {"outcomes": body.get("outcomes"), "outcomes_digest": body.get("outcomes_digest")}
 
 
