@@ -1,9 +1,9 @@
 """The helm of a run: what its windows, its breaker and people say while it is open, passed on to its segments."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -13,11 +13,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.open_times import OpenTimesRequest, WindowTimes
     from activities.preflight import PreflightRequest
     from workflows.breaking import BreakerChange, Stand
+    from workflows.course import Course
     from workflows.opening import Opening, OpenTimes
     from workflows.options import RECORD, WATCH
     from workflows.pausing import Pausers
-    from workflows.policy import Policy
-    from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunState, Stop
+    from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunRequest, RunState, Stop
     from workflows.running import Rate
     from workflows.segments import Segments
 
@@ -28,34 +28,16 @@ RENEWED_BEFORE = timedelta(days=14)
 LEAST_WAIT = timedelta(milliseconds=1)
 
 
-class Record(Protocol):
-    """Writes one event of the run into the audit."""
-
-    def __call__(self, event: str, *, actor: str = "engine", **body: object) -> Awaitable[None]:
-        """Write it."""
-
-
 class Helm:
     """Keeps what holds beside the plan: pauses, limits, windows, breaker; each change is told, shown and recorded."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        segments: Segments,
-        *,
-        urgent: bool,
-        announce: Callable[[], None],
-        record: Record,
-        stop: Callable[[Stop], Awaitable[None]],
-    ) -> None:
+    def __init__(self, request: RunRequest, course: Course, segments: Segments) -> None:
         self.pausers = Pausers()
         self.breaker: BreakerChange | None = None
-        self.window = not urgent
-        self._policy = policy
+        self.window = not request.urgent
+        self._policy = request.policy
+        self._course = course
         self._segments = segments
-        self._announce = announce
-        self._record = record
-        self._stop = stop
         self._times: OpenTimes | None = None
         self._opening = Opening()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,9 +83,9 @@ class Helm:
             return
         if first:
             await self._segments.steer(paused_by=pausing.actor)
-            self._announce()
+            self._course.announce()
         said = {"reason": pausing.reason, "freeze": pausing.freeze, "until": pausing.until}
-        await self._record("run.paused", actor=pausing.actor, **said)
+        await self._course.record("run.paused", actor=pausing.actor, **said)
         self._end_in_time(self.pausers.standing[-1])
 
     async def resume(self, resuming: Resuming) -> None:
@@ -118,9 +100,9 @@ class Helm:
             await self._segments.steer(resumes=self._segments.steering.resumes + 1)
         if lifted and not self.pausers:
             await self._segments.steer(paused_by=None)
-            self._announce()
+            self._course.announce()
         said = {"reason": reason, "lifted": [one.name for one in lifted], "still": self.pausers.names}
-        await self._record("run.resumed", actor=actor, **said)
+        await self._course.record("run.resumed", actor=actor, **said)
 
     def _end_in_time(self, pauser: Pauser) -> None:
         if pauser.until is not None:
@@ -155,9 +137,9 @@ class Helm:
             rate=_changed(steering.rate, limits),
             opening=self._opening if self.window else Opening(),
         )
-        self._announce()
+        self._course.announce()
         said = {"before": before, "after": self._limits(), "reason": limits.reason}
-        await self._record("run.limits_set", actor=limits.actor, **said)
+        await self._course.record("run.limits_set", actor=limits.actor, **said)
 
     def _limits(self) -> dict[str, object]:
         steering = self._segments.steering
@@ -193,7 +175,7 @@ class Helm:
     async def _tell_opening(self, before: Opening) -> None:
         if self.window and self._opening != self._segments.steering.opening:
             await self._segments.steer(opening=self._opening)
-            self._announce()
+            self._course.announce()
         if (before.closed_until is None) != (self._opening.closed_until is None) or before == Opening():
             event = "window.opened" if self._opening.closed_until is None else "window.closed"
             body: dict[str, object] = {
@@ -201,7 +183,7 @@ class Helm:
                 "kept": self.window,
                 "then": self._policy.run.outside_windows,
             }
-            await self._record(event, actor="engine", **body)
+            await self._course.record(event, actor="engine", **body)
 
     # The breaker.
 
@@ -218,17 +200,17 @@ class Helm:
 
     async def _tell_health(self, site: str, state: HubState) -> None:
         await self._segments.steer(unwell=None if state.well else state.why)
-        self._announce()
-        await self._record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
+        self._course.announce()
+        await self._course.record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
 
     async def breaker_changed(self, change: BreakerChange) -> None:
         """Show and record how the breaker stands now; it ends the run where the policy says so."""
         self.breaker = None if change.stand is Stand.CLOSED else change
-        self._announce()
-        await self._record("breaker.changed", **change.model_dump(mode="json"))
+        self._course.announce()
+        await self._course.record("breaker.changed", **change.model_dump(mode="json"))
         breaker = self._policy.breaker
         if change.stand is Stand.OPEN and breaker is not None and breaker.then == "stop":
-            await self._stop(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
+            await self._course.end(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
 
     async def _whole(self, story: Awaitable[None]) -> None:
         """Do what a fresh history must not begin in the middle of."""
