@@ -4,6 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.breaking import Tried
     from workflows.pace import Note, Pace, PaceState
     from workflows.run import Draining, Segment, Steering
     from workflows.steering import BREAKER, SEGMENT_DRAINS
@@ -17,6 +18,11 @@ class Baton:
         self._followed = segment.followed
         self._slots = segment.steering.slots
         self._notes: list[Note] | None = None
+
+    @property
+    def has_pace(self) -> bool:
+        """Tell whether the pace is ours."""
+        return self._notes is None
 
     @property
     def state(self) -> PaceState | None:
@@ -43,6 +49,12 @@ class Baton:
             self.note(Note(files=files, bytes=size))
         else:
             self.pace.sent(files, size, workflow.now())
+
+    def begun_again(self, tried: Tried) -> Tried:
+        """Count a batch once more that is sent again, where the breaker has opened since it was begun."""
+        if not self.has_pace or tried.era == self.pace.breaker.state.era:
+            return tried
+        return tried.model_copy(update={"era": self.pace.breaker.begun()})
 
     def note(self, note: Note) -> None:
         """Take what we learn ourselves."""

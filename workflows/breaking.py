@@ -64,6 +64,10 @@ class BreakerChange(Payload):
     probe_at: datetime | None = None
     since: datetime | None = None
 
+    def may_try(self, now: datetime) -> bool:
+        """Tell whether it is time for one batch to try, by the breaker's own rule."""
+        return self.probe_at is not None and now >= self.probe_at
+
 
 class BreakerSwitch:
     """Holds the breaker's state and the changes that nobody has been told of yet."""
@@ -99,6 +103,10 @@ class BreakerSwitch:
             self._set(heard=resumes)
             if self.state.stand is Stand.OPEN:
                 self._probe(now, "a person resumed: one batch is tried")
+
+    def lets_again(self, era: int) -> bool:
+        """Tell whether a batch may be sent again that was begun in an era; the breaker may have opened since."""
+        return era == self.state.era or self.lets_begin()
 
     def begun(self) -> int:
         """Count a batch, and give the era that its end must be told with."""

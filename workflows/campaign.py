@@ -7,6 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.outcomes import NextRound, NextStage, Outcomes, RoundRef
+    from activities.preflight import PreflightRequest
     from activities.quarantining import Quarantining, SetAsideRequest
     from workflows.approvals import Approvals
     from workflows.control import ladder_wait, quarantined
@@ -74,6 +75,7 @@ class Campaign:
     async def _begin_stage(self, plan: Plan) -> bool:
         """Open the first round of the stage; False when nothing is left for it, or somebody left it out."""
         self._segments.order = self.stages.order
+        self._helm.keep_to_health(self._needs())
         if self.rounds and self.rounds[-1].stage == self.stages.number:  # It goes on with a fresh history.
             self.stages.working = True
             return True
@@ -86,12 +88,16 @@ class Campaign:
                 return False
             self.stages.working = True
             await self._tell_of_stage("stage.started", files=ref.files, bytes=ref.bytes)
-            await self._segments.steer(slots=self.stages.slots)
+            await self._helm.begin_stage(self.stages.slots)
         self.before = self.before.plus(ended_in(self._segments.counts))
         self._segments.counts = OutcomeCounts()
         self.stages.working = True
         await self._open_round(ref)
         return True
+
+    def _needs(self) -> PreflightRequest:
+        order = self.stages.order
+        return PreflightRequest(run=self._run, site=order.site, workflow=order.workflow, queue=order.queue)
 
     async def _files_of_the_stage(self, plan: Plan) -> RoundRef:
         if not self.rounds:

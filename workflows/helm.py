@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.hub_health import HealthRequest, HubHealth, HubState
@@ -17,12 +17,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.opening import Opening, OpenTimes
     from workflows.options import RECORD, WATCH
     from workflows.pausing import Pausers
-    from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunRequest, RunState, Stop
+    from workflows.run import NewLimits, Pauser, Pausing, Person, Resuming, RunRequest, RunState, SoFar, Stop
     from workflows.running import Rate
     from workflows.segments import Segments
 
 SEVERAL_PAUSERS = "several pausers"
 """The patch with which a run that is paused hears of a further pause; before, only the first one counted."""
+BREAKER_TOLD = "segments hear of the breaker"
+"""The patch with which also a segment that has given the pace away keeps back what a window cut."""
 RENEWED_BEFORE = timedelta(days=14)
 """The times of the windows are asked for again so long before they run out: a worker may be away for a while."""
 LEAST_WAIT = timedelta(milliseconds=1)
@@ -35,6 +37,7 @@ class Helm:
         self.pausers = Pausers()
         self.breaker: BreakerChange | None = None
         self.window = not request.urgent
+        self.asked_slots: int | None = None
         self._policy = request.policy
         self._course = course
         self._segments = segments
@@ -42,13 +45,23 @@ class Helm:
         self._opening = Opening()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acting = 0
+        self._health: asyncio.Task[None] | None = None
+        self._needs: PreflightRequest | None = None
 
-    def go_on(self, pausers: tuple[Pauser, ...], breaker: BreakerChange | None, *, window: bool) -> None:
+    def go_on(self, so_far: SoFar) -> None:
         """Take over what held at the end of the history before."""
-        self.pausers, self.breaker, self.window = Pausers(pausers), breaker, window
+        self.breaker, self.window, self.asked_slots = so_far.breaker, so_far.window, so_far.asked_slots
         self._opening = self._segments.steering.opening
+        pausers, paused_by = so_far.pausers, so_far.steering.paused_by
+        if paused_by is not None and not pausers:  # It was paused before there could be several.
+            pausers = (Pauser(actor=paused_by, since=workflow.now()),)
+        self.pausers = Pausers(pausers)
         for pauser in pausers:
             self._end_in_time(pauser)
+
+    async def begin_stage(self, slots: int) -> None:
+        """Let a stage begin with its own concurrency, unless a person has set one for the run."""
+        await self._segments.steer(slots=self.asked_slots or slots)
 
     @property
     def is_quiet(self) -> bool:
@@ -97,7 +110,7 @@ class Helm:
 
     async def _go_on_without(self, lifted: tuple[Pauser, ...], actor: str, reason: str, *, tries: bool = False) -> None:
         if tries:
-            await self._segments.steer(resumes=self._segments.steering.resumes + 1)
+            await self._segments.steer(resumes=self._segments.steering.resumes + 1, shut=None)
         if lifted and not self.pausers:
             await self._segments.steer(paused_by=None)
             self._course.announce()
@@ -132,6 +145,7 @@ class Helm:
         if limits.window is not None:
             self.window = limits.window
         steering = self._segments.steering
+        self.asked_slots = limits.concurrency or self.asked_slots
         await self._segments.steer(
             slots=limits.concurrency or steering.slots,
             rate=_changed(steering.rate, limits),
@@ -140,6 +154,13 @@ class Helm:
         self._course.announce()
         said = {"before": before, "after": self._limits(), "reason": limits.reason}
         await self._course.record("run.limits_set", actor=limits.actor, **said)
+
+    async def hurry(self, person: Person) -> None:
+        """Mind neither windows nor rates any more; said twice it is done once."""
+        bounds = bool(self._policy.run.windows)
+        if (self.window and bounds) or self._segments.steering.rate is not None:
+            off = False if bounds else None
+            await self.set_limits(NewLimits(actor=person.actor, reason=person.reason, rate_off=True, window=off))
 
     def _limits(self) -> dict[str, object]:
         steering = self._segments.steering
@@ -187,16 +208,27 @@ class Helm:
 
     # The breaker.
 
-    def keep_to_health(self, needs: tuple[PreflightRequest, ...]) -> None:
-        """Follow, where the policy has a breaker, whether site, hub workflow and queue are there and well."""
-        if self._policy.breaker is not None:
-            self._keep(self._follow_health(needs))
+    def keep_to_health(self, needs: PreflightRequest) -> None:
+        """Follow, where the policy has a breaker, whether what a stage needs of the Hub is there and well."""
+        if self._policy.breaker is None or needs == self._needs:
+            return
+        if self._health is not None:
+            self._health.cancel()
+        self._needs = needs
+        self._health = self._keep(self._follow_health(needs))
 
-    async def _follow_health(self, needs: tuple[PreflightRequest, ...]) -> None:
+    async def _follow_health(self, needs: PreflightRequest) -> None:
         while True:
-            request = HealthRequest(needs=needs, was_well=self._segments.steering.unwell is None)
-            state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
-            await self._whole(self._tell_health(needs[0].site, state))
+            request = HealthRequest(needs=(needs,), was_well=self._segments.steering.unwell is None)
+            try:
+                state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    return
+                raise
+            if needs != self._needs:
+                return  # Another stage has begun while this was on its way.
+            await asyncio.shield(self._whole(self._tell_health(needs.site, state)))
 
     async def _tell_health(self, site: str, state: HubState) -> None:
         await self._segments.steer(unwell=None if state.well else state.why)
@@ -206,6 +238,8 @@ class Helm:
     async def breaker_changed(self, change: BreakerChange) -> None:
         """Show and record how the breaker stands now; it ends the run where the policy says so."""
         self.breaker = None if change.stand is Stand.CLOSED else change
+        if workflow.patched(BREAKER_TOLD):
+            await self._segments.steer(shut=self.breaker if change.stand is Stand.OPEN else None)
         self._course.announce()
         await self._course.record("breaker.changed", **change.model_dump(mode="json"))
         breaker = self._policy.breaker
@@ -220,10 +254,11 @@ class Helm:
         finally:
             self._acting -= 1
 
-    def _keep(self, story: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, story: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(story)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _changed(rate: Rate | None, limits: NewLimits) -> Rate | None:

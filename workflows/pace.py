@@ -157,6 +157,6 @@ class Pace:
                 self._debts[kind] = Debt(owed=debt.owed - limit * ((now - debt.since) / MINUTE), since=now)
 
 
-def tried_in(counts: OutcomeCounts, era: int) -> Tried:
+def tried_in(counts: OutcomeCounts, tried: Tried) -> Tried:
     """Take out of a batch's counts what says something of the target."""
-    return Tried(era=era, done=counts.done, failed=sum(counts.failed.values()))
+    return tried.model_copy(update={"done": counts.done, "failed": sum(counts.failed.values())})

@@ -162,7 +162,7 @@ class Stop(Payload):
 class Steering(Payload):
     """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try.
 
-    `unwell` says what the Hub lacks that the run needs.
+    `unwell` says what the Hub lacks that the run needs, `shut` that the breaker is open and until when.
     """
 
     slots: int
@@ -172,6 +172,7 @@ class Steering(Payload):
     rate: Rate | None = None
     resumes: int = 0
     unwell: str | None = None
+    shut: BreakerChange | None = None
 
 
 class RoundRecord(Payload):
@@ -207,6 +208,7 @@ class SoFar(Payload):
     pace: PaceState = PaceState()
     breaker: BreakerChange | None = None
     window: bool = True
+    asked_slots: int | None = None
 
 
 class RunRequest(Payload):

@@ -162,12 +162,12 @@ class RunBatches:
     async def _run_batch(self, batch: int, era: int) -> None:
         tried = Tried(era=era)
         try:
-            counts = await self._send_until_it_ends(batch)
+            counts, tried = await self._send_until_it_ends(batch, tried)
             if counts is None:
                 self._begun -= 1
             else:
                 self._count(counts)
-                tried = tried_in(counts, era)
+                tried = tried_in(counts, tried)
         except ActivityError as error:
             self._failed = self._failed or error
         finally:
@@ -175,7 +175,7 @@ class RunBatches:
             self._baton.note(Note(tried=tried))
         await self._baton.tell_breaker()
 
-    async def _send_until_it_ends(self, batch: int) -> OutcomeCounts | None:
+    async def _send_until_it_ends(self, batch: int, tried: Tried) -> tuple[OutcomeCounts | None, Tried]:
         """Send a batch, and again after a window closed too early for it; None when it was never begun."""
         cut: tuple[int, ...] = ()
         counts: OutcomeCounts | None = None
@@ -185,23 +185,52 @@ class RunBatches:
             submitted = await self._submit(batch, closes, cut)
             self._baton.sent(submitted.files, submitted.bytes, again=again)
             if submitted.job is None and submitted.begun:
-                return submitted.counts
+                return submitted.counts, tried
             if submitted.job is not None:
                 counts = await self._watch(batch, submitted, submitted.job)
                 if not self._at_close.has_cut(submitted.job, counts):
-                    return counts
+                    return counts, tried
                 cut, closes = (*cut, submitted.job), None
                 self._flights[batch] = self._flights[batch].model_copy(update={"job": None})
             again = True
-            if not self._has_ended():
-                await workflow.wait_condition(functools.partial(self._may_send_again, closes))
+            tried = await self._wait_to_send_again(closes, tried)
             if self._has_ended():
-                return counts
+                return counts, tried
 
-    def _may_send_again(self, closed_for: datetime | None) -> bool:
-        """Tell whether the window is open, and not the one that has closed already for the Hub."""
+    async def _wait_to_send_again(self, closed_for: datetime | None, tried: Tried) -> Tried:
+        """Wait until the window is open, and not the one that has closed already for the Hub, and the breaker lets it.
+
+        One that opened meanwhile counts the batch anew, as one of those that try.
+        """
+        while not self._may_send_again(closed_for, tried):
+            wake = self._tries_at()
+            wait = None if wake is None else max(wake - workflow.now(), LEAST_WAIT)
+            may = functools.partial(self._may_look_again, closed_for, tried, wake)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(may, timeout=wait)
+            if self._baton.has_pace:
+                self._pace.tick(workflow.now())
+        return tried if self._has_ended() else self._baton.begun_again(tried)
+
+    def _may_look_again(self, closed_for: datetime | None, tried: Tried, wake: datetime | None) -> bool:
+        return self._may_send_again(closed_for, tried) or self._tries_at() != wake
+
+    def _may_send_again(self, closed_for: datetime | None, tried: Tried) -> bool:
         is_other = closed_for is None or self._steering.opening.open_until != closed_for
-        return self._has_ended() or (is_other and self._may_send())
+        return self._has_ended() or (is_other and self._may_send() and self._lets_again(tried))
+
+    def _lets_again(self, tried: Tried) -> bool:
+        """Ask the breaker: our own, or what the run says of it when another segment has the pace."""
+        if self._baton.has_pace:
+            return self._pace.breaker.lets_again(tried.era)
+        return self._steering.shut is None or self._steering.shut.may_try(workflow.now())
+
+    def _tries_at(self) -> datetime | None:
+        """When time alone may let a batch go again that waits for the breaker."""
+        if self._baton.has_pace:
+            return self._pace.breaker.wakes_at
+        shut = self._steering.shut
+        return None if shut is None or shut.may_try(workflow.now()) else shut.probe_at
 
     def _has_ended(self) -> bool:
         return self._steering.stop is not None or self._failed is not None

@@ -14,14 +14,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.campaign import Campaign
     from workflows.course import FINAL_PHASES, Course, Expired, Refused, Stopped
     from workflows.helm import Helm
-    from workflows.preparing import Preparation, hub_needs
+    from workflows.preparing import Preparation
     from workflows.run import (
         Cancelling,
         Decision,
         Draining,
         NewLimits,
-        Pauser,
         Pausing,
+        Person,
         Phase,
         Resuming,
         RunReport,
@@ -103,7 +103,6 @@ class RunPolicy:
     async def _work(self) -> None:
         self._course.phase = Phase.WORK
         await self._helm.keep_windows()
-        self._helm.keep_to_health(hub_needs(self._request))
         await self._campaign.work(self._preparation.planned)
 
     async def _end(self) -> RunReport:
@@ -187,6 +186,12 @@ class RunPolicy:
         return self.status()
 
     @workflow.update
+    async def hurry(self, person: Person) -> RunStatus:
+        """Mind neither windows nor rates from now on, since a pool has become critical."""
+        await self._helm.hurry(person)
+        return self.status()
+
+    @workflow.update
     async def cancel(self, person: Cancelling) -> RunStatus:
         """Begin nothing more, cancel the Hub's jobs in flight or let them end, and account for every file."""
         why = f"cancelled by {person.actor}" + (f": {person.reason}" if person.reason else "")
@@ -217,6 +222,10 @@ class RunPolicy:
 
     @cancel.validator
     def _may_cancel(self, person: Cancelling) -> None:
+        self._refuse_when_over()
+
+    @hurry.validator
+    def _may_hurry(self, person: Person) -> None:
         self._refuse_when_over()
 
     @set_limits.validator
@@ -257,6 +266,7 @@ class RunPolicy:
             pace=self._segments.pace,
             breaker=self._helm.breaker,
             window=self._helm.window,
+            asked_slots=self._helm.asked_slots,
             stage=campaign.stages.number,
             skipped_stages=campaign.stages.skipped,
             before=campaign.before,
@@ -266,10 +276,7 @@ class RunPolicy:
     def _go_on(self, so_far: SoFar) -> None:
         self._preparation.plan, self._preparation.problems = so_far.plan, so_far.inventory_problems
         self._segments.go_on(so_far.counts, so_far.jobs, so_far.steering, so_far.pace)
-        pausers, paused_by = so_far.pausers, so_far.steering.paused_by
-        if paused_by is not None and not pausers:  # It was paused before there could be several.
-            pausers = (Pauser(actor=paused_by, since=workflow.now()),)
-        self._helm.go_on(pausers, so_far.breaker, window=so_far.window)
+        self._helm.go_on(so_far)
         self._campaign.go_on(so_far)
         self._course.started, self._course.waited_for_approval = so_far.started, so_far.waited_for_approval
 
