@@ -24,6 +24,7 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.limits import JobLimits
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -36,7 +37,6 @@ from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
-from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
@@ -141,7 +141,7 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
+        Submits(hub, storage, audit, claiming, JobLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,

@@ -111,6 +111,10 @@ class Run(Payload):
     stages: tuple[Stage, ...] = Field((), max_length=20, description="A campaign instead: stages over the same plan.")
     fields: dict[Line, JsonValue] = Field(default_factory=dict, description="The hub workflow's own fields.")
     queue: Line = Field("default", description="The Hub's queue.")
+    target: Line | None = Field(
+        None,
+        description="Where the files go, by a name of your own: `limits set --target` bounds all runs that say it.",
+    )
     batch: Batch = Field(Batch(), description="How much goes to the Hub as one job.")
     concurrency: Concurrency = 4
     priority: Priority = 3

@@ -246,7 +246,9 @@ BODY: dict[Event, dict[str, str]] = {
     Event.START_SKIPPED: {**_START, "why": "why it does not run"},
     Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
     Event.LIMIT_SET: {
-        "site": "the site",
+        "site": "the site, empty for any",
+        "queue": "the queue of the site, empty for any",
+        "target": "where the files go, empty for any",
         "jobs": "how many jobs all runs together may have in flight there, null for no limit",
         "reason": "why, in the actor's words",
     },

@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
-from activities.site_limits import SiteLimits
+from activities.limits import JobLimits, Lane
 from orchestrator.reporting.progress import run_progress
 from orchestrator.runs import (
     RunError,
@@ -162,9 +162,10 @@ class TestALimitOfASite:
     async def test_holds_for_all_runs_together_and_is_lifted_in_seconds(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
-        limits = SiteLimits(AuditLog(settings.audit.get_secret_value()))
-        limits.put("london", 3, actor="ann", reason="the array is being rebuilt", key="1")
-        limits.put("paris", 1, actor="ann", reason="", key="2")
+        limits = JobLimits(AuditLog(settings.audit.get_secret_value()))
+        limits.put(Lane("london"), 3, actor="ann", reason="the array is being rebuilt", key="1")
+        limits.put(Lane("paris"), 1, actor="ann", reason="", key="2")
+        limits.put(Lane("london", "default"), 5, actor="ann", reason="", key="4")
         hub.fill(12)
         hub.fill(12, folder="b", suffix="mxf")
         hub.faults(slow(4))
@@ -185,7 +186,11 @@ class TestALimitOfASite:
             most = max(most, working_jobs(hub))
             await asyncio.sleep(0.1)
         assert most == 3
-        limits.put("london", None, actor="bob", reason="it is whole again", key="3")
+        limits.put(Lane("london"), None, actor="bob", reason="it is whole again", key="3")
+        async with asyncio.timeout(5):
+            while working_jobs(hub) < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        limits.put(Lane("london", "default"), None, actor="bob", reason="its nodes are back", key="5")
         async with asyncio.timeout(5):
             while working_jobs(hub) < 8:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
