@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from workflows.adapting import Job
 from workflows.payload import Payload
 from workflows.retrying import Breaker
 
@@ -20,11 +21,16 @@ class Stand(StrEnum):
 
 
 class Tried(Payload):
-    """How the files of one batch ended that the Hub tried; `era` is when it was begun, in openings of the breaker."""
+    """How the files of one batch ended that the Hub tried; `era` is when it was begun, in openings of the breaker.
+
+    `trial` is the same for a concurrency that adapts, which also wants to know how its `job` went.
+    """
 
     era: int = 0
     done: int = 0
     failed: int = 0
+    trial: int = 0
+    job: Job | None = None
 
     @property
     def files(self) -> int:

@@ -88,7 +88,7 @@ class Campaign:
                 return False
             self.stages.working = True
             await self._tell_of_stage("stage.started", files=ref.files, bytes=ref.bytes)
-            await self._helm.begin_stage(self.stages.slots)
+            await self._helm.begin_stage(self.stages.concurrency)
         self.before = self.before.plus(ended_in(self._segments.counts))
         self._segments.counts = OutcomeCounts()
         self.stages.working = True

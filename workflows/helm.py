@@ -12,7 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.hub_health import HealthRequest, HubHealth, HubState
     from activities.open_times import OpenTimesRequest, WindowTimes
     from activities.preflight import PreflightRequest
+    from workflows.adapting import SlotsStep
     from workflows.breaking import BreakerChange, Stand
+    from workflows.concurrency import Adaptive, bounds_of, slots_of
     from workflows.course import Course
     from workflows.opening import Opening, OpenTimes
     from workflows.options import RECORD, WATCH
@@ -38,6 +40,7 @@ class Helm:
         self.breaker: BreakerChange | None = None
         self.window = not request.urgent
         self.asked_slots: int | None = None
+        self.adapted: SlotsStep | None = None
         self._policy = request.policy
         self._course = course
         self._segments = segments
@@ -50,7 +53,8 @@ class Helm:
 
     def go_on(self, so_far: SoFar) -> None:
         """Take over what held at the end of the history before."""
-        self.breaker, self.window, self.asked_slots = so_far.breaker, so_far.window, so_far.asked_slots
+        self.breaker, self.window = so_far.breaker, so_far.window
+        self.asked_slots, self.adapted = so_far.asked_slots, so_far.adapted
         self._opening = self._segments.steering.opening
         pausers, paused_by = so_far.pausers, so_far.steering.paused_by
         if paused_by is not None and not pausers:  # It was paused before there could be several.
@@ -59,9 +63,19 @@ class Helm:
         for pauser in pausers:
             self._end_in_time(pauser)
 
-    async def begin_stage(self, slots: int) -> None:
+    async def begin_stage(self, concurrency: int | Adaptive) -> None:
         """Let a stage begin with its own concurrency, unless a person has set one for the run."""
-        await self._segments.steer(slots=self.asked_slots or slots)
+        self.adapted = None
+        self._segments.adapt_between(bounds_of(concurrency))
+        await self._segments.steer(slots=self.asked_slots or slots_of(concurrency))
+
+    async def adapt(self, step: SlotsStep) -> None:
+        """Have as many jobs in flight as the rule has found, unless a person has set a number."""
+        self.adapted = step
+        if self.asked_slots is None:
+            await self._segments.steer(slots=step.slots)
+        said = step.model_dump(mode="json")
+        await self._course.record("run.adapted", **said, kept=self.asked_slots is None)
 
     @property
     def is_quiet(self) -> bool:
@@ -134,7 +148,9 @@ class Helm:
         why = None
         if limits.window is not None and not self._policy.run.windows:
             why = "its policy has no windows"
-        elif limits.concurrency is None and limits.rate is None and not limits.rate_off and limits.window is None:
+        elif limits.adapts and self._segments.bounds is None:
+            why = "its policy gives no bounds between which its concurrency could adapt: name a number"
+        elif not (limits.concurrency or limits.adapts or limits.rate or limits.rate_off or limits.window is not None):
             why = "no limit was named"
         if why:
             raise ApplicationError(why, type="NotPossible", non_retryable=True)
@@ -145,15 +161,19 @@ class Helm:
         if limits.window is not None:
             self.window = limits.window
         steering = self._segments.steering
-        self.asked_slots = limits.concurrency or self.asked_slots
+        self.asked_slots = None if limits.adapts else limits.concurrency or self.asked_slots
         await self._segments.steer(
-            slots=limits.concurrency or steering.slots,
+            slots=self._found_slots() if limits.adapts else limits.concurrency or steering.slots,
             rate=_changed(steering.rate, limits),
             opening=self._opening if self.window else Opening(),
         )
         self._course.announce()
         said = {"before": before, "after": self._limits(), "reason": limits.reason}
         await self._course.record("run.limits_set", actor=limits.actor, **said)
+
+    def _found_slots(self) -> int:
+        assert self._segments.bounds is not None
+        return self._segments.bounds.least if self.adapted is None else self.adapted.slots
 
     async def hurry(self, person: Person) -> None:
         """Mind neither windows nor rates any more; said twice it is done once."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from workflows.adapting import Between, SlotsStep
 from workflows.breaking import BreakerChange
 from workflows.opening import Opening
 from workflows.order import JobOrder
@@ -14,7 +15,7 @@ from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.policy import Policy
 from workflows.retrying import Breaker
-from workflows.running import Rate
+from workflows.running import Batch, Rate
 
 
 class RunState(StrEnum):
@@ -107,10 +108,12 @@ class Cancelling(Person):
 class NewLimits(Person):
     """What a person changes of the bounds of a run that is open; what is None stays as it is.
 
-    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more.
+    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more. With
+    `adapts` the concurrency is the run's own to find again.
     """
 
     concurrency: int | None = Field(None, ge=1, le=1000)
+    adapts: bool = False
     rate: Rate | None = None
     rate_off: bool = False
     window: bool | None = None
@@ -209,6 +212,7 @@ class SoFar(Payload):
     breaker: BreakerChange | None = None
     window: bool = True
     asked_slots: int | None = None
+    adapted: SlotsStep | None = None
 
 
 class RunRequest(Payload):
@@ -236,7 +240,8 @@ class RunRequest(Payload):
 class Segment(Payload):
     """A stretch of one round's batches, small enough for the history of one workflow.
 
-    When another one follows, the run wants to hear of slots that become free at its end.
+    When another one follows, the run wants to hear of slots that become free at its end. With `bounds` its concurrency
+    adapts, and work is measured in whole batches as `batch` bounds them.
     """
 
     run: str
@@ -250,6 +255,8 @@ class Segment(Payload):
     breaker: Breaker | None = None
     pace: PaceState = PaceState()
     at_close: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = "finish_batch"
+    bounds: Between | None = None
+    batch: Batch | None = None
 
 
 class Flight(Payload):
@@ -334,6 +341,8 @@ class RunStatus(Payload):
     jobs: int = 0
     open_segments: tuple[str, ...] = ()
     concurrency: int = 0
+    bounds: Between | None = None
+    adapted: SlotsStep | None = None
     rate: Rate | None = None
     opening: Opening = Opening()
     breaker: BreakerChange | None = None

@@ -8,6 +8,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.accounting import Account, root_cause
+    from workflows.adapting import SlotsStep
     from workflows.agreement import objection
     from workflows.approvals import Approvals
     from workflows.breaking import BreakerChange
@@ -33,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
         Stop,
     )
     from workflows.segments import Segments
-    from workflows.steering import BREAKER, SEGMENT_DRAINS
+    from workflows.steering import ADAPTED, BREAKER, SEGMENT_DRAINS
     from workflows.verdict import shown_state, waits_for
 
 
@@ -143,6 +144,8 @@ class RunPolicy:
             jobs=self._segments.jobs,
             open_segments=self._segments.names,
             concurrency=steering.slots,
+            bounds=self._segments.bounds if self._helm.asked_slots is None else None,
+            adapted=self._helm.adapted if self._helm.asked_slots is None else None,
             rate=steering.rate,
             opening=steering.opening,
             breaker=self._helm.breaker,
@@ -238,12 +241,20 @@ class RunPolicy:
         """Let the next segment have the slots that this one does not need any more."""
         await self._segments.draining(draining)
         for change in self._segments.changes():
-            await self._helm.breaker_changed(change)
+            if isinstance(change, BreakerChange):
+                await self._helm.breaker_changed(change)
+            else:
+                await self._helm.adapt(change)
 
     @workflow.signal(name=BREAKER)
     async def breaker(self, change: BreakerChange) -> None:
         """Hear from a segment how the breaker stands now."""
         await self._helm.breaker_changed(change)
+
+    @workflow.signal(name=ADAPTED)
+    async def adapted(self, step: SlotsStep) -> None:
+        """Hear from a segment that more or fewer jobs are better."""
+        await self._helm.adapt(step)
 
     # A fresh history.
 
@@ -267,6 +278,7 @@ class RunPolicy:
             breaker=self._helm.breaker,
             window=self._helm.window,
             asked_slots=self._helm.asked_slots,
+            adapted=self._helm.adapted,
             stage=campaign.stages.number,
             skipped_stages=campaign.stages.skipped,
             before=campaign.before,

@@ -29,6 +29,7 @@ class Event(StrEnum):
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
+    RUN_ADAPTED = "run.adapted"
     RUN_LIMITS_SET = "run.limits_set"
     WINDOW_OPENED = "window.opened"
     WINDOW_CLOSED = "window.closed"
@@ -198,6 +199,13 @@ BODY: dict[Event, dict[str, str]] = {
         "reason": "why, in the actor's words",
         "lifted": "whose pauses this lifts",
         "still": "who pauses it still, null when it goes on",
+    },
+    Event.RUN_ADAPTED: {
+        "at": "when",
+        "before": "jobs in flight at a time until then",
+        "slots": "jobs in flight at a time from then on",
+        "why": "why, with the number that decided",
+        "kept": "whether the run keeps to it: not while a number holds that a person set",
     },
     Event.RUN_LIMITS_SET: {
         "before": "concurrency, rate, and whether the windows hold (null: it has none), as they were",

@@ -178,6 +178,15 @@ def _jobs(standing: "Standing") -> str:
     return f"{len(progress.in_flight)} of {progress.status.concurrency} in flight, the oldest for {age}; {begun}"
 
 
+def concurrency_text(status: "RunStatus") -> str:
+    """How many jobs a run may have in flight, and why so many where it finds the number itself."""
+    text = f"{show.counted(status.concurrency, 'job')} at a time"
+    if status.bounds is None:
+        return text
+    text += f", between {status.bounds.least} and {status.bounds.most}"
+    return text if status.adapted is None else f"{text} (since {show.moment(status.adapted.at)}: {status.adapted.why})"
+
+
 def settled(progress: "RunProgress") -> int:
     """The files that need nothing more; a failed one may be tried again as long as the run is open."""
     failed = 0 if progress.state.final else sum(progress.counts.failed.values())
