@@ -173,7 +173,7 @@ class RunBatches:
             self._failed = self._failed or error
         finally:
             self._flights.pop(batch, None)
-        # Not above: a workflow that leaves a worker's cache in the middle of a batch ends there, outside of its own loop.
+        # Not above: a workflow that leaves a worker's cache in mid-batch ends there, outside of its own loop.
         self._baton.note(Note(tried=tried))
         await self._baton.tell_run()
 
@@ -208,7 +208,7 @@ class RunBatches:
             return tried
         job = Job(
             trial=tried.trial,
-            beside=len(self._flights),
+            beside=len(self._jobs_in_flight()),
             work=max(files / limits.files, min(1.0, counts.bytes_done / limits.bytes)),
             seconds=(workflow.now() - since).total_seconds(),
             files=files,
