@@ -35,6 +35,7 @@ from activities.preflight import Preflight
 from activities.quarantine import Quarantine
 from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
+from activities.retried import Retried
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
 from activities.starting import Starts
@@ -149,6 +150,7 @@ def _activities(
         HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
+        Retried(storage, **limits).asked_round,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

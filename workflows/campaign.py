@@ -9,13 +9,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.outcomes import NextRound, NextStage, Outcomes, RoundRef
     from activities.preflight import PreflightRequest
     from activities.quarantining import Quarantining, SetAsideRequest
+    from activities.retried import AskedRound, Retried
     from workflows.approvals import Approvals
-    from workflows.control import ladder_wait, quarantined
+    from workflows.control import ladder_wait, permanent_reasons, quarantined, tried_again
     from workflows.course import Course
     from workflows.helm import Helm
     from workflows.options import LONG_READ
     from workflows.plan import OutcomeCounts, Plan
-    from workflows.run import RoundRecord, RunRequest, SoFar
+    from workflows.run import RetryingFailed, RoundRecord, RunRequest, SoFar
     from workflows.running import stage_said
     from workflows.segments import Segments
     from workflows.stages import Stages, ended_in, rounds_of, stage_approval, went_on
@@ -43,6 +44,8 @@ class Campaign:
         self.before = OutcomeCounts()
         self.next_batch = 0
         self.began: datetime | None = None
+        self.asked: tuple[RetryingFailed, ...] = ()
+        self._hears = False
         self._run = request.run
         self._policy = request.policy
         self._course = course
@@ -56,6 +59,7 @@ class Campaign:
         self.stages = Stages(self._policy, so_far.stage, so_far.skipped_stages)
         self.rounds, self.next_batch = list(so_far.rounds), so_far.next_batch
         self.before, self.began = so_far.before, so_far.work_started
+        self.asked = so_far.asked
 
     async def work(self, plan: Plan) -> None:
         """Work through the stages, one after the other."""
@@ -69,6 +73,18 @@ class Campaign:
                 await self._work_in_rounds()
                 await self._end_stage()
             self.stages.next()
+
+    def objection_to_retry(self) -> str | None:
+        """Say why failed files cannot be tried again now; None when they can."""
+        if self._hears and not self._course.stop:
+            return None
+        return "no stage is at work: when the run has ended, its failed files can be tried again in a new one"
+
+    async def retry_failed(self, asking: RetryingFailed) -> None:
+        """Try failed files of the stage again behind the round that is on, or at once while the ladder waits."""
+        self.asked = (*self.asked, asking)
+        said = {"stage": self.stages.number, "error": asking.error or None, "reason": asking.reason}
+        await self._course.record("run.retry_asked", actor=asking.actor, **said)
 
     # Stages.
 
@@ -136,27 +152,56 @@ class Campaign:
     # Rounds.
 
     async def _work_in_rounds(self) -> None:
+        self._hears = True
         while self.rounds[-1].files:
             await self._run_round(self.rounds[-1])
             await self._set_aside(self.rounds[-1])
-            tries = len(rounds_of(self.rounds, self.stages.number))
-            wait = ladder_wait(self._policy.retry.failed_files, tries)
-            if wait is None:
-                return
-            failed = await self._failed_ones(self.rounds[-1])
-            if not failed.files:
-                return
-            await self._course.until(lambda: False, workflow.now() + wait)
-            self._segments.begin_again()
-            await self._open_round(failed)
+            if not (await self._open_asked_round() or await self._open_next_round()):
+                break
+        self._hears = False
 
-    async def _open_round(self, ref: RoundRef) -> None:
+    async def _open_next_round(self) -> bool:
+        """Wait as the ladder says, and open the round of what may be tried again; False when nothing is."""
+        tries = len(rounds_of(self.rounds, self.stages.number))
+        wait = ladder_wait(self._policy.retry.failed_files, tries)
+        failed = None if wait is None else await self._failed_ones(self.rounds[-1])
+        if wait is None or failed is None or not failed.files:
+            return await self._open_asked_round()
+        await self._course.until(lambda: bool(self.asked), workflow.now() + wait)
+        self._segments.begin_again()
+        await self._open_round(failed)
+        return True
+
+    async def _open_asked_round(self) -> bool:
+        """Open a round of what people want tried again; False when nobody does, or there is no such file."""
+        asked, self.asked = self.asked, ()
+        if not asked:
+            return False
+        of_stage = rounds_of(self.rounds, self.stages.number)
+        request = AskedRound(
+            run=self._run,
+            rounds=named(of_stage),
+            errors=tuple(dict.fromkeys(one.error for one in asked)),
+            permanent=tuple(sorted(permanent_reasons(self._policy.retry))),
+            ladder=ladder_wait(self._policy.retry.failed_files, len(of_stage)) is not None,
+            batch=self._policy.run.batch,
+        )
+        make = workflow.start_activity_method(Retried.asked_round, request, **LONG_READ)
+        ref = await self._course.unless_stopped(make)
+        if not ref.files:
+            return await self._open_asked_round()
+        self._segments.counts = tried_again(self._segments.counts, ref.reasons)
+        await self._open_round(ref, asked=", ".join(dict.fromkeys(one.actor for one in asked)))
+        return True
+
+    async def _open_round(self, ref: RoundRef, asked: str | None = None) -> None:
         record = RoundRecord(
             number=ref.round,
             manifest=ref.manifest,
             files=ref.files,
             batches=ref.batches,
             stage=self.stages.number,
+            asked=asked,
         )
         self.rounds.append(record)
         self.next_batch = 0

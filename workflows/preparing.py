@@ -112,6 +112,7 @@ class Preparation:
             enough_bytes=self._request.enough_bytes,
             room_bytes=self._request.room_bytes,
             tried_in=self._request.tried_in,
+            retries=self._request.retries,
         )
         return await self._course.unless_stopped(workflow.start_activity_method(Plans.make_plan, request, **LONG_READ))
 

@@ -99,6 +99,19 @@ class Resuming(Person):
     freezes: tuple[int, ...] = ()
 
 
+class RetryingFailed(Person):
+    """A word that lets failed files be tried again: those with an error, a reason or a part of a message, or all."""
+
+    error: str = ""
+
+
+class Retries(Payload):
+    """That a run tries again what another one failed; with `error` only what failed with it."""
+
+    run: str
+    error: str = ""
+
+
 class Cancelling(Person):
     """A word that ends a run; with `keep_jobs` those at the Hub go on to their own end."""
 
@@ -181,7 +194,7 @@ class Steering(Payload):
 class RoundRecord(Payload):
     """One pass over files: the first of a stage over all of its files, each later one over what may be tried again.
 
-    Rounds are numbered through the whole run, whatever their stage.
+    Rounds are numbered through the whole run, whatever their stage. `asked` names who wanted one beside the ladder.
     """
 
     number: int
@@ -189,6 +202,7 @@ class RoundRecord(Payload):
     files: int
     batches: int
     stage: int = 1
+    asked: str | None = None
 
 
 class SoFar(Payload):
@@ -213,6 +227,7 @@ class SoFar(Payload):
     window: bool = True
     asked_slots: int | None = None
     adapted: SlotsStep | None = None
+    asked: tuple[RetryingFailed, ...] = ()
 
 
 class RunRequest(Payload):
@@ -221,7 +236,8 @@ class RunRequest(Payload):
     Without a name the run has that of its workflow; `version` is the number of the applied version that it runs.
     With `enough_bytes` it takes no more than the shortest beginning of its order that frees so much of a pool (a
     premigration: that would), less where `room_bytes` are too few at the destination, and nothing that the runs of
-    `tried_in` tried and did not move. An urgent one minds neither windows nor rates.
+    `tried_in` tried and did not move. An urgent one minds neither windows nor rates. One
+    that `retries` takes only what that run failed.
     """
 
     run: str
@@ -234,6 +250,7 @@ class RunRequest(Payload):
     room_bytes: int | None = None
     tried_in: tuple[str, ...] = ()
     urgent: bool = False
+    retries: Retries | None = None
     so_far: SoFar | None = None
 
 

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         Person,
         Phase,
         Resuming,
+        RetryingFailed,
         RunReport,
         RunRequest,
         RunState,
@@ -209,6 +210,18 @@ class RunPolicy:
         await self._course.record("stage.skipped", actor=skipping.actor, stage=number, reason=skipping.reason)
         return self.status()
 
+    @workflow.update
+    async def retry_failed(self, asking: RetryingFailed) -> RunStatus:
+        """Try failed files of the stage that is at work again, in a further round."""
+        await self._campaign.retry_failed(asking)
+        return self.status()
+
+    @retry_failed.validator
+    def _may_retry_failed(self, asking: RetryingFailed) -> None:
+        self._refuse_when_over()
+        if why := self._campaign.objection_to_retry():
+            raise ApplicationError(f"run {self._request.run}: {why}", type="NotPossible", non_retryable=True)
+
     @skip_stage.validator
     def _may_skip_stage(self, skipping: SkippingStage) -> None:
         self._refuse_when_over()
@@ -279,6 +292,7 @@ class RunPolicy:
             window=self._helm.window,
             asked_slots=self._helm.asked_slots,
             adapted=self._helm.adapted,
+            asked=campaign.asked,
             stage=campaign.stages.number,
             skipped_stages=campaign.stages.skipped,
             before=campaign.before,
@@ -307,4 +321,5 @@ class RunPolicy:
             "policy_digest": self._policy.digest,
             "version": self._request.version,
             "site": self._policy.one_site,
+            **({"retries": self._request.retries.run} if self._request.retries is not None else {}),
         }

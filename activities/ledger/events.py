@@ -29,6 +29,7 @@ class Event(StrEnum):
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
+    RUN_RETRY_ASKED = "run.retry_asked"
     RUN_ADAPTED = "run.adapted"
     RUN_LIMITS_SET = "run.limits_set"
     WINDOW_OPENED = "window.opened"
@@ -103,6 +104,7 @@ BODY: dict[Event, dict[str, str]] = {
         "version": "number of the applied version, null when it was not applied",
         "site": "site of the Hub",
         "reason": "why it started, in words, with the measured numbers when something measured them",
+        "retries": "the run whose failed files it tries again, absent for any other",
     },
     Event.RUN_PREFLIGHT: {
         "ok": "whether everything that the run needs is there and well",
@@ -143,6 +145,7 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "files to do in it",
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
+        "asked": "who wanted failed files tried again, null for a round of the retry ladder",
     },
     Event.STAGE_STARTED: {
         "stage": "number of the stage, from 1",
@@ -199,6 +202,11 @@ BODY: dict[Event, dict[str, str]] = {
         "reason": "why, in the actor's words",
         "lifted": "whose pauses this lifts",
         "still": "who pauses it still, null when it goes on",
+    },
+    Event.RUN_RETRY_ASKED: {
+        "stage": "number of the stage whose failed files are tried again, from 1",
+        "error": "the reason, or the part of a message, of the failures that are meant, null for all",
+        "reason": "why, in the actor's words",
     },
     Event.RUN_ADAPTED: {
         "at": "when",
