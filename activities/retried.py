@@ -29,8 +29,8 @@ _ROWS = 122_880
 class AskedRound(Payload):
     """A stage's rounds so far (number, manifest, batches), the first with all its files, and what shall be tried again.
 
-    That is what failed with one of these errors, a reason or a part of a message, "" for any, and with `ladder` what that
-    would try, too: failures of the last round that are not `permanent`.
+    That is what failed with one of these errors, a reason or a part of a message, "" for any, and with `ladder` what
+    that would try, too: failures of the last round that are not `permanent`.
     """
 
     run: str

@@ -84,7 +84,7 @@ def files_so_far(settings: Settings, status: RunStatus) -> Iterator[Path | None]
 def _goes_on(status: RunStatus, stage: int) -> bool:
     """Tell whether a stage with a hub workflow follows."""
     later = [one for one in status.stages if one.number > stage and one.state is not StageState.SKIPPED]
-    return any(not one.what.startswith("wait ") for one in later)
+    return any(one.works for one in later)
 
 
 def read_files(

@@ -102,12 +102,11 @@ class Campaign:
                 await self._approvals.of_stage(ref, self.stages.name, why, lambda: self.stages.leaves_out)
             if self.stages.leaves_out or not ref.files:
                 return False
-            self.stages.working = True
+            self._count_anew()
             await self._tell_of_stage("stage.started", files=ref.files, bytes=ref.bytes)
             await self._helm.begin_stage(self.stages.concurrency)
-        self.before = self.before.plus(ended_in(self._segments.counts))
-        self._segments.counts = OutcomeCounts()
-        self.stages.working = True
+        else:
+            self._count_anew()
         await self._open_round(ref)
         return True
 
@@ -127,6 +126,11 @@ class Campaign:
         )
         next_stage = workflow.start_activity_method(Outcomes.next_stage, request, **LONG_READ)
         return await self._course.unless_stopped(next_stage)
+
+    def _count_anew(self) -> None:
+        self.before = self.before.plus(ended_in(self._segments.counts))
+        self._segments.counts = OutcomeCounts()
+        self.stages.working = True
 
     async def _end_stage(self) -> None:
         if self.stages.is_campaign:

@@ -71,6 +71,11 @@ class StageRecord(Payload):
     state: StageState
     files: int | None = None
 
+    @property
+    def works(self) -> bool:
+        """Tell whether it is a hub workflow, not a wait."""
+        return not self.what.startswith("wait ")
+
 
 class Person(Payload):
     """Who steers a run, and why; both go to the audit."""
