@@ -25,6 +25,7 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.limits import JobLimits
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -35,9 +36,9 @@ from activities.preflight import Preflight
 from activities.quarantine import Quarantine
 from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
+from activities.retried import Retried
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
-from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
@@ -147,7 +148,7 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
+        Submits(hub, storage, audit, claiming, JobLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,
@@ -155,6 +156,7 @@ def _activities(
         HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
+        Retried(storage, **limits).asked_round,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

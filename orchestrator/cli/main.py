@@ -26,6 +26,7 @@ from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.pools import pools
 from orchestrator.cli.quarantine import app as quarantine
+from orchestrator.cli.retry import retrying
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.schema import schema
@@ -142,7 +143,7 @@ app.add_typer(events, rich_help_panel=APPLIED)
 app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(limits, rich_help_panel=RUNS)
-runs.registered_commands += steering.registered_commands
+runs.registered_commands += [*steering.registered_commands, *retrying.registered_commands]
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)
 app.command(rich_help_panel=RUNS)(reject)
