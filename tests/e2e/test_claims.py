@@ -257,6 +257,7 @@ def test_claims_of_the_layout_before_are_kept_and_brought_up_to_this_one(claims:
     for statement in (
         "ALTER TABLE claim_holders DROP COLUMN queue",
         "ALTER TABLE claim_holders DROP COLUMN target",
+        "ALTER TABLE claim_holders DROP COLUMN silent_us",
         "UPDATE claim_schema SET version = 1",
     ):
         raw(url, lambda connection, statement=statement: connection.execute(text(statement)))
