@@ -144,7 +144,7 @@ class Outcomes:
         async with beating(lambda: {"stage": bulk.stage}):
             closed = await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
             if self._forgiving is not None and request.site:
-                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us)
+                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us, closed.counts.total)
             return closed
 
 
