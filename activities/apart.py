@@ -23,6 +23,7 @@ from typing import IO, Any, TypeVar
 from temporalio.exceptions import ApplicationError
 
 from activities.bulk import Bulk, in_thread
+from activities.memory import use_little_memory
 
 Value = TypeVar("Value")
 
@@ -122,6 +123,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that asked: it says when to stop.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _offer_to_be_killed()
+    use_little_memory()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # Whatever prints must not come between.
     asked = sys.stdin.buffer

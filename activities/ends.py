@@ -20,7 +20,7 @@ from activities.settled import BatchOutcome, Ended, FileException, read_batches,
 from activities.storage import Storage
 from workflows.names import to_text
 
-STRETCH = 65_536
+STRETCH = 16_384
 """Files that are looked at together."""
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]

@@ -126,7 +126,7 @@ def _activities(
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
     apart = Apart()
     plans = Plans(storage, **limits, quarantine=quarantine, apart=apart)
-    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine, apart))
+    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine, apart), apart=apart)
     checks = PlanChecks(storage, log)
     applied = AppliedPolicies(audit, storage)
     events = Events(client, audit, applied, settings.task_queue)
