@@ -43,7 +43,9 @@ from workflows.payload import Payload
 from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
 
-_ROWS = 122_880
+_ROWS = 20_480
+"""So many ordered rows are in hand at a time."""
+
 PASSED_OVER = {
     EXCLUDED: "excluded",
     KEPT: "kept",
