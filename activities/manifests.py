@@ -162,9 +162,9 @@ def read_rows(storage: Storage, manifest: str, batch: int) -> pa.Table:
     return rows
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def open_manifest(storage: Storage, manifest: str) -> Manifest:
-    """Read the head and the index, checked; kept in memory, since a manifest never changes."""
+    """Read the head and the index, checked; kept in memory (110 bytes a batch), since a manifest never changes."""
     head = read_head(storage, manifest)
     content = _stored(storage, f"{manifest}/{INDEX}")
     if hashlib.sha256(content).hexdigest() != head.index_sha256:
