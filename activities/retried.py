@@ -1,18 +1,20 @@
 """Failed files that a person wants tried again: as a further round of an open run, or as what a later run takes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 from temporalio import activity
 
 from activities.batching import BatchLimits, ManifestWriter
 from activities.bulk import Bulk, in_thread, reading
-from activities.closing import ends_of, open_rounds
+from activities.ends import End, last_ends
 from activities.heartbeat import beating
-from activities.manifests import HEAD, SCHEMA, Head, read_head
+from activities.manifests import HEAD, SCHEMA, Head, head_digest, read_head
 from activities.outcomes import RoundRef
 from activities.storage import Storage
 from workflows.payload import Payload
@@ -23,7 +25,6 @@ ONLY = "failed_before"
 """The view of the files that a run takes which tries again what another one failed."""
 NEVER = "aborted"
 """The reason of files that a job of the Hub may still have in hand."""
-_ROWS = 122_880
 
 
 class AskedRound(Payload):
@@ -69,33 +70,42 @@ def asked_round(storage: Storage, bulk: Bulk, request: AskedRound) -> AskedRef:
     number = last + 1
     name = f"runs/{request.run}/round-{number}"
     columns = [column for column in SCHEMA.names if column != "batch"]
-    schema = pa.schema([SCHEMA.field(column) for column in columns])
-    with bulk.folder() as folder, bulk.database(folder) as database:
-        open_rounds(storage, bulk, database, folder, request.run, request.rounds)
-        _select(database, request, last)
-        reasons = dict(database.sql("SELECT reason, count(*) FROM again GROUP BY reason ORDER BY reason").fetchall())
-        if not reasons:
-            return AskedRef(round=number, manifest=name, files=0, bytes=0, batches=0)
-        if storage.exists(f"{name}/{HEAD}"):
-            return _ref(number, name, read_head(storage, name), reasons)
-        rows = database.sql(
-            f"SELECT {', '.join(f'files.{column}' for column in columns)} "
-            f"FROM files_{first[0]} files JOIN again ON again.ordinal = files.ordinal ORDER BY files.ordinal"
-        )
+    reasons = Counter[str]()
+    with bulk.folder() as folder:
         writer = ManifestWriter(folder, BatchLimits(request.batch.files, request.batch.bytes))
-        bulk.go_on(f"the files of round {number}")
-        for batch in rows.to_arrow_reader(_ROWS):
-            writer.add(pa.Table.from_batches([batch]).cast(schema))
+        for stretch in last_ends(storage, bulk, folder, request.run, first[1], request.rounds, columns):
+            again = np.array([_is_tried_again(end, request, last) for end in stretch.ends])
+            for end, files in zip(stretch.ends, np.bincount(stretch.places).tolist(), strict=False):
+                if end is not None and _is_tried_again(end, request, last):
+                    reasons[end.reason or "unknown"] += files
+            writer.add(stretch.rows.filter(pa.array(again[stretch.places])))
         writer.close_batch()
+        if not writer.files:
+            return AskedRef(round=number, manifest=name, files=0, bytes=0, batches=0)
+        told = dict(sorted(reasons.items()))
+        if storage.exists(f"{name}/{HEAD}"):
+            return _ref(storage, number, name, read_head(storage, name), told)
         before = read_head(storage, first[1])
         head = writer.publish(storage, policy_digest=before.policy_digest, as_of_us=before.as_of_us, name=name)[1]
-        return _ref(number, name, head, reasons)
+        return _ref(storage, number, name, head, told)
+
+
+def _is_tried_again(end: End | None, request: AskedRound, last: int) -> bool:
+    """Tell whether a file that ended so is asked for, or would be tried by the ladder."""
+    if end is None or end.outcome != "failed" or end.reason == NEVER:
+        return False
+    by_ladder = request.ladder and end.round == last and end.reason is not None
+    return _is_wanted(end, request.errors) or (by_ladder and end.reason not in request.permanent)
+
+
+def _is_wanted(end: End, errors: Sequence[str]) -> bool:
+    return any(error in ("", end.reason) or error.lower() in end.message.lower() for error in errors)
 
 
 def open_only(storage: Storage, database: duckdb.DuckDBPyConnection, retries: Retries, folder: Path) -> None:
     """Make the files that a run failed, or set aside, the view of that name."""
     table = storage.fetch(f"runs/{retries.run}/outcomes.parquet", folder)
-    _say_errors(database, (retries.error,))
+    database.execute("CREATE TABLE errors AS SELECT ?::VARCHAR AS error", [retries.error])
     database.execute(
         f"CREATE VIEW {ONLY} AS SELECT path FROM {reading([table])} last "
         f"WHERE outcome IN ('failed', 'quarantined') AND {_WANTED}"
@@ -108,25 +118,7 @@ _WANTED = (
 )
 
 
-def _say_errors(database: duckdb.DuckDBPyConnection, errors: Sequence[str]) -> None:
-    database.execute("CREATE TABLE errors AS SELECT unnest(?::VARCHAR[]) AS error", [list(errors)])
-
-
-def _select(database: duckdb.DuckDBPyConnection, request: AskedRound, last: int) -> None:
-    _say_errors(database, request.errors)
-    numbers = [number for number, _, _ in request.rounds]
-    database.execute("CREATE TABLE permanent AS SELECT unnest(?::VARCHAR[]) AS reason", [list(request.permanent)])
-    database.execute(f"""
-        CREATE TABLE again AS
-        WITH ends AS ({ends_of(numbers)}),
-        last AS (SELECT * FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1)
-        SELECT ordinal, coalesce(reason, 'unknown') AS reason FROM last
-        WHERE outcome = 'failed' AND reason IS DISTINCT FROM '{NEVER}'
-          AND ({_WANTED} OR ({request.ladder} AND round = {last} AND reason NOT IN (SELECT reason FROM permanent)))
-    """)
-
-
-def _ref(number: int, name: str, head: Head, reasons: dict[str, int]) -> AskedRef:
+def _ref(storage: Storage, number: int, name: str, head: Head, reasons: dict[str, int]) -> AskedRef:
     return AskedRef(
         round=number,
         manifest=name,
@@ -135,4 +127,5 @@ def _ref(number: int, name: str, head: Head, reasons: dict[str, int]) -> AskedRe
         batches=head.batches,
         digest=head.digest,
         reasons=reasons,
+        head_sha256=head_digest(storage, name),
     )

@@ -6,6 +6,7 @@ file of unknown size counts as 0 bytes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.apart import Apart
 from activities.batching import BatchLimits, ManifestWriter
-from activities.bulk import Bulk, in_thread, reading
+from activities.bulk import Bulk, reading
 from activities.columns import SCHEMA
 from activities.enough import enough, open_tried
 from activities.heartbeat import beating
@@ -44,7 +46,9 @@ from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
 from workflows.run import Retries
 
-_ROWS = 122_880
+_ROWS = 20_480
+"""So many ordered rows are in hand at a time."""
+
 PASSED_OVER = {
     EXCLUDED: "excluded",
     KEPT: "kept",
@@ -96,9 +100,11 @@ class Plans:
         memory_limit: int = 1 << 30,
         temp_dir: Path | None = None,
         quarantine: Quarantine | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self._storage = storage
         self._quarantine = quarantine
+        self._apart = apart or Apart()
         self._memory_limit = memory_limit
         self._temp_dir = temp_dir or Path(gettempdir())
 
@@ -107,7 +113,8 @@ class Plans:
         """Match the inventory against the policy and write the manifest."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: make_plan(self._storage, bulk, request, self._quarantine))
+            work = partial(make_plan, self._storage, request=request, quarantine=self._quarantine)
+            return await self._apart.do(bulk, work, request.inventory.files)
 
 
 def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Quarantine | None = None) -> Plan:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from activities.bulk import Bulk, reading
-from activities.closing import SCHEMA, ends_of, open_rounds, succeeded
-from activities.manifests import part_paths
+from activities.bulk import Bulk
+from activities.closing import PLANNED, outcome_writer, rows_of
+from activities.ends import End, last_ends
+from activities.manifests import read_head
 from activities.storage import Storage
 
-_ROWS = 122_880
+_ON_ITS_WAY = End("", None, "")
 
 
 def write_so_far(
@@ -29,23 +29,16 @@ def write_so_far(
     A file that failed may be on its way again. One whose last end is a success in one of the `passed` rounds has not
     ended: another stage follows.
     """
-    with bulk.folder() as folder, bulk.database(folder) as database:
-        open_rounds(storage, bulk, database, folder, run, rounds)
-        database.execute(f"CREATE VIEW ends AS {ends_of([number for number, _, _ in rounds])}")
-        on_its_way = f"round IN ({', '.join(map(str, passed)) or 'NULL'}) AND {succeeded('ends')}"
-        rows = database.sql(f"""
-            WITH latest AS (
-                SELECT *, coalesce({on_its_way}, false) AS on_its_way
-                FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1
-            )
-            SELECT plan.ordinal, plan.path, plan.size, plan.rule, latest.outcome, latest.reason,
-                   coalesce(latest.message, '') AS message, latest.round, latest.job
-            FROM {reading(part_paths(storage, plan, folder))} plan JOIN latest ON latest.ordinal = plan.ordinal
-            WHERE NOT latest.on_its_way ORDER BY plan.ordinal
-        """)
-        written = 0
-        with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-            for batch in rows.to_arrow_reader(_ROWS):
-                writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA), row_group_size=_ROWS)
-                written += batch.num_rows
-        return written
+
+    def so_far(end: End | None) -> End:
+        return _ON_ITS_WAY if end is None or (end.round in passed and end.succeeded) else end
+
+    written = 0
+    with bulk.folder() as folder, outcome_writer(target, read_head(storage, plan).files) as writer:
+        for stretch in last_ends(storage, bulk, folder, run, plan, rounds, PLANNED):
+            ends = [so_far(end) for end in stretch.ends]
+            ended = pa.array([end is not _ON_ITS_WAY for end in ends]).take(pa.array(stretch.places))
+            rows = rows_of(stretch, ends).filter(ended)
+            writer.write_table(rows)
+            written += rows.num_rows
+    return written

@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from activities.apart import Apart
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
 from activities.checkpointing import Checkpointing
@@ -130,8 +131,9 @@ def _activities(
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
-    plans = Plans(storage, **limits, quarantine=quarantine)
-    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine))
+    apart = Apart()
+    plans = Plans(storage, **limits, quarantine=quarantine, apart=apart)
+    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine, apart), apart=apart)
     checks = PlanChecks(storage, log)
     applied = AppliedPolicies(audit, storage)
     events = Events(client, audit, applied, settings.task_queue)
@@ -144,7 +146,7 @@ def _activities(
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
-        Inventories(hub, storage, **limits).take_inventory,
+        Inventories(hub, storage, **limits, apart=apart).take_inventory,
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,

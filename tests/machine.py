@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -198,11 +199,19 @@ def temporal_process(folder: Path) -> Process:
     return Process(service)
 
 
-def worker_process(folder: Path, *, temporal: str, hub: str, key: Path, queue: str = "tiering") -> Process:
+def worker_process(
+    folder: Path,
+    *,
+    temporal: str,
+    hub: str,
+    key: Path,
+    queue: str = "tiering",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Process:
     """A worker for a Temporal and a Hub."""
     settings = load_settings(state_dir=folder, temporal_address=temporal, hub_url=hub, hub_key_file=key)
     service = worker_service(settings, folder / "logs" / "worker.log")
-    service.environment = {**service.environment, "ORCHESTRATOR_TASK_QUEUE": queue}
+    service.environment = {**service.environment, "ORCHESTRATOR_TASK_QUEUE": queue, **environment}
     return Process(service)
 
 

@@ -23,12 +23,14 @@ def worker(
     """Work on runs until told to stop: the process that talks to the Hub and keeps the runs going."""
     import asyncio
 
+    from activities.memory import use_little_memory
     from orchestrator.logs import configure_logs
     from orchestrator.settings import load_settings
     from orchestrator.stack import running_settings, temporal_is_configured
 
     settings = running_settings(load_settings())
     configure_logs(settings)
+    use_little_memory()
     if settings.hub_url is None:
         raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")
     if not temporal_is_configured(settings):
