@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
@@ -79,7 +80,16 @@ class Claiming:
         """
         while True:
             taken = await self._take(
-                place, site, batch, trees=trees, job=job, turn=turn, again=again, lane=lane, limits=limits
+                place,
+                site,
+                batch,
+                trees=trees,
+                job=job,
+                turn=turn,
+                again=again,
+                silencing=False,
+                lane=lane,
+                limits=limits,
             )
             if isinstance(taken, Full):
                 return taken
@@ -107,8 +117,13 @@ class Claiming:
         turn: int = 0,
         lane: Lane | None = None,
     ) -> Claim:
-        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more."""
-        taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=False, lane=lane, limits=())
+        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more.
+
+        The claim tells for how long none has; one that was taken over and died before it sent counts too.
+        """
+        taken = await self._take(
+            place, site, batch, trees=trees, job=job, turn=turn, again=False, silencing=True, lane=lane, limits=()
+        )
         assert not isinstance(taken, Full), "nothing bounds it"
         return taken[0]
 
@@ -122,21 +137,12 @@ class Claiming:
         job: int | None,
         turn: int,
         again: bool,
+        silencing: bool,
         lane: Lane | None,
         limits: Sequence[Limit],
     ) -> tuple[Claim, dict[str, Holder]] | Full:
-        taking = await asyncio.to_thread(
-            self._claims.taking,
-            place,
-            site,
-            batch.paths,
-            trees=trees,
-            job=job,
-            turn=turn,
-            again=again,
-            lane=lane,
-            limits=limits,
-        )
+        prepare = partial(self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again)
+        taking = await asyncio.to_thread(prepare, silencing=silencing, lane=lane, limits=limits)
         taken = await self._change(taking)
         if isinstance(taken, Overtaken):
             raise taken
@@ -145,6 +151,10 @@ class Claiming:
     async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
         return await self._call(self._claims.still_has, claim)
+
+    async def may_send(self, claim: Claim) -> bool:
+        """Tell whether a claim counts for a while yet, and note that its batch may be sent from now on."""
+        return await self._call(self._claims.may_send, claim)
 
     async def release(self, place: Place, turn: int | None = None) -> None:
         """Give the files of a batch back, unless a later attempt than that of `turn` has them."""

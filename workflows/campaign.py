@@ -206,6 +206,7 @@ class Campaign:
             batches=ref.batches,
             stage=self.stages.number,
             asked=asked,
+            head_sha256=ref.head_sha256,
         )
         self.rounds.append(record)
         self.next_batch = 0

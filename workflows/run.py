@@ -207,6 +207,7 @@ class RoundRecord(Payload):
     files: int
     batches: int
     stage: int = 1
+    head_sha256: str = ""
     asked: str | None = None
 
 

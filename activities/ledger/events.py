@@ -57,6 +57,7 @@ class Event(StrEnum):
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
+    HUB_CALLED = "hub.called"
 
 
 _CLAIM = {
@@ -125,6 +126,7 @@ BODY: dict[Event, dict[str, str]] = {
         "inventory": "the inventory that it was made from",
         "inventory_taken_us": "when that was taken",
         "truncated_by_guard": "whether a guard cut it",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.APPROVAL_WANTED: {
         "digest": "the plan's digest",
@@ -145,6 +147,7 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "files to do in it",
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
         "asked": "who wanted failed files tried again, null for a round of the retry ladder",
     },
     Event.STAGE_STARTED: {
@@ -324,6 +327,7 @@ BODY: dict[Event, dict[str, str]] = {
         "site": "site of the Hub",
         "files": "how many files are planned again",
         "digest": "SHA-256 over their paths",
+        "paths": "their path texts, when a person released a few; absent for many",
         "why": "a person released them, or a run did them all the same",
         "reason": "why, in the actor's words",
     },
@@ -348,5 +352,11 @@ BODY: dict[Event, dict[str, str]] = {
         "why": "what somebody should see to",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
+    },
+    Event.HUB_CALLED: {
+        "method": "POST, PUT, PATCH or DELETE",
+        "path": "the operation's path at the Hub",
+        "fields": "names of what was sent along, without the values",
+        "reason": "why, in the actor's words",
     },
 }
