@@ -68,7 +68,7 @@ def files_so_far(settings: Settings, status: RunStatus) -> Iterator[Path | None]
         return
     settings.spill_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.spill_dir, prefix="so-far-") as folder:
-        table = Path(folder) / "files.parquet"
+        table = Path(folder) / "so-far.parquet"
         write_so_far(
             open_storage(settings.storage),
             bulk_in(settings.spill_dir, int(settings.selection_memory)),

@@ -64,6 +64,12 @@ def retry_failed(
 
 def _said(found: "Retry", *, dry_run: bool) -> str:
     files = sum(found.files.values())
+    if not files and dry_run:
+        return (
+            f"{found.run} is open: no such file failed so far."
+            if found.is_open
+            else f"{found.run}: no such file failed."
+        )
     reasons = ", ".join(f"{show.number(number)} {reason}" for reason, number in sorted(found.files.items()))
     what = show.counted(files, "failed file") + (f" ({reasons})" if reasons else "")
     if found.is_open:

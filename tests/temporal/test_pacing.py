@@ -105,9 +105,9 @@ class TestLiveLimits:
             await until_in_flight(client, run, 16)
             assert time.monotonic() - began < 5
         async with working(settings, client):
-            hub.faults()
             await until_in_flight(client, run, 16)
             assert (await run_status(client, run)).concurrency == 16
+            hub.faults()
             await cancel(client, run, actor="ann")
             assert (await run_report(client, run)).outcomes.total == 60
 
