@@ -57,6 +57,7 @@ class Event(StrEnum):
     POOL_ALERT = "pool.alert"
     TOKEN_CREATED = "token.created"
     TOKEN_REVOKED = "token.revoked"
+    HUB_CALLED = "hub.called"
 
 
 _CLAIM = {
@@ -124,6 +125,7 @@ BODY: dict[Event, dict[str, str]] = {
         "inventory": "the inventory that it was made from",
         "inventory_taken_us": "when that was taken",
         "truncated_by_guard": "whether a guard cut it",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.APPROVAL_WANTED: {
         "digest": "the plan's digest",
@@ -144,6 +146,7 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "files to do in it",
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.STAGE_STARTED: {
         "stage": "number of the stage, from 1",
@@ -343,6 +346,12 @@ BODY: dict[Event, dict[str, str]] = {
     Event.TOKEN_REVOKED: {
         "token": "id of the token",
         "person": "who used it",
+        "reason": "why, in the actor's words",
+    },
+    Event.HUB_CALLED: {
+        "method": "POST, PUT, PATCH or DELETE",
+        "path": "the operation's path at the Hub",
+        "fields": "names of what was sent along, without the values",
         "reason": "why, in the actor's words",
     },
 }
