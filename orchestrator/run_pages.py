@@ -91,7 +91,7 @@ def _query(queue: str, wanted: RunsWanted) -> str:
 
 
 def _moment(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _cursor(token: bytes, query: str) -> str:

@@ -1,5 +1,6 @@
 """The parameters that several routes share: names are checked here before anything is done with them."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from fastapi import Path, Query
@@ -31,8 +32,21 @@ OfPolicy = Annotated[str | None, Query(pattern=_POLICY, description="Only those 
 OfRun = Annotated[str | None, Query(pattern=_NAME, description="Only those of this run.")]
 OfSite = Annotated[str | None, Query(min_length=1, max_length=200, pattern=_LINE, description="Only this site.")]
 Word = Annotated[str | None, Query(min_length=1, max_length=200, pattern=_LINE)]
-Since = Annotated[AwareDatetime | None, Query(description="From this moment on (RFC 3339, with its zone).")]
-Until = Annotated[AwareDatetime | None, Query(description="Before this moment (RFC 3339, with its zone).")]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Bring a moment into the years that every part of this product can count, and into UTC."""
+    try:
+        return min(max(moment.astimezone(UTC), _FIRST), _LAST)
+    except OverflowError:
+        return _FIRST if moment.year < _FIRST.year else _LAST
+
+
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Since = Annotated[Moment | None, Query(description="From this moment on (RFC 3339, with its zone).")]
+Until = Annotated[Moment | None, Query(description="Before this moment (RFC 3339, with its zone).")]
 
 
 def _said(text: str) -> str:

@@ -21,7 +21,7 @@ from tests.e2e.api_machine import ApiMachine, api_machine
 
 FUZZ = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 FEW: dict[str, Any] = {
-    "max_examples": 300 if FUZZ else 5,
+    "max_examples": 30 if FUZZ else 5,
     "derandomize": not FUZZ,
     "deadline": None,
     "database": None,

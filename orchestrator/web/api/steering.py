@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from orchestrator import runs
@@ -13,7 +13,17 @@ from orchestrator.holding import resume_run
 from orchestrator.run_pages import known_run
 from orchestrator.web.access import APPROVES, STEERS, Guarded, Who
 from orchestrator.web.installation import answered, engine
-from orchestrator.web.parameters import Answer, Body, DigestWord, Maybe, NeededReason, Reason, RunName, needs_one_of
+from orchestrator.web.parameters import (
+    Answer,
+    Body,
+    DigestWord,
+    Maybe,
+    Moment,
+    NeededReason,
+    Reason,
+    RunName,
+    needs_one_of,
+)
 from orchestrator.web.problems import Problem, declared
 from workflows.run import NewLimits, Phase, RunState, RunStatus
 from workflows.running import Rate
@@ -65,7 +75,7 @@ class Why(Body):
 class Pausing(Why):
     """A pause, until somebody resumes or a moment comes."""
 
-    until: Annotated[Maybe[AwareDatetime], Field(description="Go on by itself then.")] = None
+    until: Annotated[Maybe[Moment], Field(description="Go on by itself then.")] = None
 
 
 class Cancelling(Why):
