@@ -27,6 +27,8 @@ from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
 from activities.limits import JobLimits
+from activities.notices.notifier import Notifier
+from activities.notices.outbox import Outbox
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -46,6 +48,9 @@ from activities.submit import Submits
 from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
+from orchestrator.notify_file import load_targets
+from orchestrator.observing.activities import Observed
+from orchestrator.observing.tracing import worker_interceptors
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
@@ -97,6 +102,9 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(samples.close)
         quarantine = Quarantine(settings.quarantine.get_secret_value())
         stack.callback(quarantine.close)
+        targets = await asyncio.to_thread(load_targets, settings)
+        outbox = Outbox(settings.notices.get_secret_value())
+        stack.callback(outbox.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
@@ -104,6 +112,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             workflows=WORKFLOWS,
             activities=_activities(settings, client, hub, log, audit, claims, samples, quarantine),
             workflow_runner=RUNNER,
+            interceptors=[*worker_interceptors(), Observed()],
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
             max_heartbeat_throttle_interval=HEARD_WITHIN,
@@ -114,7 +123,12 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         async with worker:
             if versioned:
                 await make_current(client, version)
-            yield worker
+            notifying = asyncio.create_task(Notifier(log, outbox, targets, samples).work())
+            try:
+                yield worker
+            finally:
+                notifying.cancel()
+                await asyncio.gather(notifying, return_exceptions=True)
 
 
 def _activities(

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.course import FINAL_PHASES, Course, Expired, Refused, Stopped
     from workflows.helm import Helm
     from workflows.preparing import Preparation
+    from workflows.promises import hearers
     from workflows.run import (
         Cancelling,
         Decision,
@@ -322,4 +323,5 @@ class RunPolicy:
             "version": self._request.version,
             "site": self._policy.one_site,
             **({"retries": self._request.retries.run} if self._request.retries is not None else {}),
+            **hearers(self._policy),
         }

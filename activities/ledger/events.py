@@ -49,6 +49,8 @@ class Event(StrEnum):
     HOLD_LIFTED = "hold.lifted"
     POLICY_APPLIED = "policy.applied"
     POLICY_REMOVED = "policy.removed"
+    POLICY_LATE = "policy.late"
+    NOTICES_GIVEN_UP = "notices.given_up"
     EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
@@ -108,6 +110,7 @@ BODY: dict[Event, dict[str, str]] = {
         "site": "site of the Hub",
         "reason": "why it started, in words, with the measured numbers when something measured them",
         "retries": "the run whose failed files it tries again, absent for any other",
+        "notify": "who hears of what, as the policy says; absent when it says nothing",
     },
     Event.RUN_PREFLIGHT: {
         "ok": "whether everything that the run needs is there and well",
@@ -293,11 +296,30 @@ BODY: dict[Event, dict[str, str]] = {
         "source": "the document as it was written, in the storage",
         "source_digest": "SHA-256 of the document",
         "reason": "why, in the actor's words",
+        "notify": "who hears of what, as the policy says; absent when it says nothing",
+        "slo": "what the policy promises; absent when it promises nothing or is disabled",
+        "sites": "where it promises that; absent without a promise",
     },
     Event.POLICY_REMOVED: {
         "policy": "name of the policy",
         "version": "number of the change",
         "reason": "why, in the actor's words",
+    },
+    Event.POLICY_LATE: {
+        "policy": "name of the policy",
+        "site": "site of the Hub",
+        "level": "warn or page",
+        "mark": "how old the last success may be",
+        "last_success": "when it succeeded last, null when it did not since it was promised",
+        "since": "from when the time is counted: the last success, or the promise",
+    },
+    Event.NOTICES_GIVEN_UP: {
+        "target": "name of the target, which holds no secret",
+        "notices": "how many notices were not sent",
+        "kinds": "kind -> number",
+        "oldest": "when the first of them was made",
+        "error": "what the last try came to, without addresses",
+        "about_notices": "whether all of them told of other notices that were given up",
     },
     Event.SCHEDULES_RUNNING_OUT: {
         "schedules": "which ones could not be renewed",
@@ -352,6 +374,7 @@ BODY: dict[Event, dict[str, str]] = {
     Event.POOL_ALERT: {
         **_POOL,
         "why": "what somebody should see to",
+        "policies": "the policies that watch it",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
     },

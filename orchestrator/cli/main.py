@@ -176,6 +176,14 @@ def audit(context: typer.Context) -> None:
 
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def notify(context: typer.Context) -> None:
+    """List the notices to people and how their targets do, and try a target."""
+    from orchestrator.cli.notify import notify_app
+
+    _pass_on(notify_app, "notify", context.args)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
 def demo(context: typer.Context) -> None:
     """Show the whole job on this machine: a project tree, a run, and the proof that nothing was lost."""
     from orchestrator.cli.demo import demo as show_it
