@@ -190,6 +190,11 @@ def read_head(storage: Storage, manifest: str) -> Head:
     return head
 
 
+def head_digest(storage: Storage, manifest: str) -> str:
+    """Give the SHA-256 of a manifest's head as it is stored: with it the bytes of every one of its files are fixed."""
+    return hashlib.sha256(_stored(storage, f"{manifest}/{HEAD}")).hexdigest()
+
+
 def part_paths(storage: Storage, manifest: str, folder: Path) -> list[Path]:
     """Give the parts as local files for bulk reading, each checked against the head."""
     paths = []

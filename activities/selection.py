@@ -21,7 +21,7 @@ from activities.columns import SCHEMA
 from activities.enough import enough, open_tried
 from activities.heartbeat import beating
 from activities.inventory import InventoryRef, inventory_parts
-from activities.manifests import integers
+from activities.manifests import head_digest, integers
 from activities.predicates import (
     EXCLUDED,
     KEPT,
@@ -148,6 +148,7 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Qu
         inventory=request.inventory.name,
         inventory_taken_us=request.inventory.taken_us,
         truncated_by_guard=(request.cap_files, request.cap_bytes) != (None, None),
+        head_sha256=head_digest(storage, name),
     )
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
@@ -15,8 +15,11 @@ from sqlalchemy import make_url
 
 from orchestrator.web.signature import keys_of
 
+if TYPE_CHECKING:
+    from activities.ledger.signing import PublicKey, SigningKey
+
 PREFIX = "ORCHESTRATOR_"
-SECRETS = ("hub_key", "hub_password", "audit_url", "event_secrets")
+SECRETS = ("hub_key", "hub_password", "audit_url", "audit_key", "event_secrets")
 
 
 class SettingsError(ValueError):
@@ -51,6 +54,9 @@ class Settings(BaseSettings):
     store_url: str | None = Field(None, description="Inventories, plans, outcomes: a folder or s3://, gs://, az://")
     audit_url: SecretStr | None = Field(None, description="The audit's database: sqlite:///file or postgresql://...")
     audit_url_file: Path | None = Field(None, description="File that holds the address of the audit's database")
+    audit_key: SecretStr | None = Field(None, description="Private key (PEM, Ed25519) that signs the audit")
+    audit_key_file: Path | None = Field(None, description="File that holds that key")
+    audit_public_keys: str = Field("", description="More public keys that check it, as `audit key` shows them")
     event_secrets: SecretStr | None = Field(None, description="Secrets that sign events, whsec_..., newest first")
     event_secrets_file: Path | None = Field(None, description="File that holds those secrets, one a line")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
@@ -81,6 +87,21 @@ class Settings(BaseSettings):
     def audit(self) -> SecretStr:
         """Address of the audit's database; it may hold a password."""
         return self.audit_url or SecretStr(f"sqlite:///{self.state_dir / 'audit.sqlite'}")
+
+    @property
+    def signing_key(self) -> "SigningKey | None":
+        """The key that signs the audit's checkpoints, if there is one."""
+        from activities.ledger.signing import signing_key_of  # costs more than all settings, and few have a key
+
+        return None if self.audit_key is None else signing_key_of(self.audit_key.get_secret_value())
+
+    @property
+    def public_keys(self) -> "tuple[PublicKey, ...]":
+        """The public keys whose checkpoints count: that of the signing key, and those that are named."""
+        from activities.ledger.signing import public_keys_of
+
+        own = () if self.signing_key is None else (self.signing_key.public,)
+        return tuple(dict.fromkeys((*own, *public_keys_of(self.audit_public_keys))))
 
     @property
     def claims(self) -> SecretStr:
@@ -158,6 +179,24 @@ class Settings(BaseSettings):
     def _strong_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not keys_of(value.get_secret_value()):
             raise ValueError("holds no secret: make one with `openssl rand -base64 32`")
+        return value
+
+    @field_validator("audit_key")
+    @classmethod
+    def _a_signing_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            from activities.ledger.signing import signing_key_of
+
+            signing_key_of(value.get_secret_value())
+        return value
+
+    @field_validator("audit_public_keys")
+    @classmethod
+    def _public_keys(cls, value: str) -> str:
+        if value:
+            from activities.ledger.signing import public_keys_of
+
+            public_keys_of(value)
         return value
 
     @field_validator("state_dir", "policies_dir", "localhub_root")

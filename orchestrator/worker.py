@@ -14,6 +14,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
+from activities.checkpointing import Checkpointing
 from activities.claiming import Claiming
 from activities.claims import Claims
 from activities.events import Events
@@ -83,6 +84,11 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
         stack.callback(log.close)
+        audit = Audit(log)
+        if settings.signing_key is not None:
+            checkpointing = Checkpointing(open_storage(settings.storage), settings.signing_key)
+            stack.push_async_callback(checkpointing.finish)
+            audit = Audit(log, checkpointing)
         claims = Claims(settings.claims.get_secret_value())
         stack.callback(claims.close)
         samples = PoolSamples(settings.samples.get_secret_value())
@@ -94,7 +100,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims, samples, quarantine),
+            activities=_activities(settings, client, hub, log, audit, claims, samples, quarantine),
             workflow_runner=RUNNER,
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
@@ -114,12 +120,12 @@ def _activities(
     client: Client,
     hub: Hub,
     log: AuditLog,
+    audit: Audit,
     claims: Claims,
     samples: PoolSamples,
     quarantine: Quarantine,
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
-    audit = Audit(log)
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}

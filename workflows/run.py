@@ -185,6 +185,7 @@ class RoundRecord(Payload):
     files: int
     batches: int
     stage: int = 1
+    head_sha256: str = ""
 
 
 class SoFar(Payload):

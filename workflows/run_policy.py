@@ -562,6 +562,7 @@ class RunPolicy:
             files=ref.files,
             batches=ref.batches,
             stage=self._stages.number,
+            head_sha256=ref.head_sha256,
         )
         self._rounds.append(record)
         self._next_batch = 0

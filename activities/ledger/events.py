@@ -122,6 +122,7 @@ BODY: dict[Event, dict[str, str]] = {
         "inventory": "the inventory that it was made from",
         "inventory_taken_us": "when that was taken",
         "truncated_by_guard": "whether a guard cut it",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.APPROVAL_WANTED: {
         "digest": "the plan's digest",
@@ -142,6 +143,7 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "files to do in it",
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.STAGE_STARTED: {
         "stage": "number of the stage, from 1",
