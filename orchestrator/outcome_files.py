@@ -59,11 +59,17 @@ class Wanted(NamedTuple):
 ALL = Wanted()
 
 
-def read_files(settings: Settings, run: str, wanted: Wanted = ALL, *, limit: int = 0) -> Iterator[dict[str, Any]]:
-    """Give the files in the plan's order, at most `limit` of them (0 gives all); raises NoOutcomes."""
+def read_files(
+    settings: Settings, run: str, wanted: Wanted = ALL, *, limit: int = 0, offset: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Give the files in the plan's order behind so many, at most `limit` of them (0 gives all); raises NoOutcomes."""
     given = 0
     for batch in _batches(settings, run, wanted):
-        for row in batch.to_pylist():
+        if offset >= batch.num_rows:
+            offset -= batch.num_rows
+            continue
+        rows, offset = batch.slice(offset, limit - given if limit else None), 0
+        for row in rows.to_pylist():
             yield row
             given += 1
             if given == limit:

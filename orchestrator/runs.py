@@ -44,7 +44,7 @@ from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
 from workflows.unready import unready
 
-_LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
+LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
 
 ANSWERED_WITHIN = 15.0
@@ -160,16 +160,16 @@ async def list_runs(
     client: Client, queue: str, *, policy: str | None = None, is_open: bool = False, limit: int | None = 50
 ) -> list[RunSummary]:
     """Give the newest runs of the installation with this task queue, first the newest; without a limit all of them."""
-    query = f"{_LATEST_RUNS} AND {of_queue(queue)}"
+    query = f"{LATEST_RUNS} AND {of_queue(queue)}"
     query += " AND ExecutionStatus = 'Running'" if is_open else ""
-    query += "" if policy is None else f" AND WorkflowId STARTS_WITH {_text(policy + '-')}"
+    query += "" if policy is None else f" AND WorkflowId STARTS_WITH {quoted(policy + '-')}"
     found: list[RunSummary] = []
     async for execution in client.list_workflows(query, page_size=1000 if limit is None else min(limit + 1, 1000)):
         if limit is not None and len(found) == limit:
             break
         if execution.task_queue != queue:
             continue
-        summary = await _summary(execution)
+        summary = await summary_of(execution)
         if policy is None or summary.policy == policy:
             found.append(summary)
     return found
@@ -178,7 +178,7 @@ async def list_runs(
 async def run_summary(client: Client, run: str) -> RunSummary:
     """Give one run's line of the list, as it is now: a list follows a second or so behind. Raises NoSuchRun."""
     try:
-        return await _summary(await client.get_workflow_handle(run).describe())
+        return await summary_of(await client.get_workflow_handle(run).describe())
     except RPCError as error:
         raise _translated(error, run) from error
 
@@ -188,10 +188,11 @@ def of_queue(queue: str) -> str:
 
     Temporal finds no text with a double quote in it: then every one is listed, and the caller looks at its queue.
     """
-    return "TaskQueue != ''" if '"' in queue else f"TaskQueue = {_text(queue)}"
+    return "TaskQueue != ''" if '"' in queue else f"TaskQueue = {quoted(queue)}"
 
 
-def _text(word: str) -> str:
+def quoted(word: str) -> str:
+    """Write a text as a visibility query has it."""
     return "'" + word.replace("'", "''") + "'"
 
 
@@ -312,7 +313,8 @@ async def _told(client: Client, settings: Settings, site: str, key: str, *, with
 _NOBODY_ANSWERS = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
 
-async def _summary(execution: WorkflowExecution) -> RunSummary:
+async def summary_of(execution: WorkflowExecution) -> RunSummary:
+    """Read one line of the list out of what Temporal keeps of a run."""
     memo = await execution.memo()
     state = str(memo.get("state", ""))
     closed_without_word = execution.status is not WorkflowExecutionStatus.RUNNING and not _is_final(state)

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
+from orchestrator.roles import roles_of_groups
 from orchestrator.web.signature import keys_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class Settings(BaseSettings):
     audit_public_keys: str = Field("", description="More public keys that check it, as `audit key` shows them")
     event_secrets: SecretStr | None = Field(None, description="Secrets that sign events, whsec_..., newest first")
     event_secrets_file: Path | None = Field(None, description="File that holds those secrets, one a line")
+    public_url: str | None = Field(None, description="Address at which people reach the API, https://tiering.example")
+    oidc_issuer: str | None = Field(None, description="Issuer of OIDC bearer tokens; unset: only tokens of our own")
+    oidc_audience: str | None = Field(None, description="Audience that those tokens must name")
+    oidc_person_claim: str = Field("preferred_username", description="Claim that names the person")
+    oidc_role_claim: str = Field("roles", description="Claim with the roles or groups; a.b is b inside a")
+    oidc_roles: str = Field("", description="GROUP=ROLE, apart by commas; unset: the claim holds our roles")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
 
     temporal_address: str | None = Field(
@@ -118,6 +125,11 @@ class Settings(BaseSettings):
         """Address of the quarantine: beside the audit, so that all policies of one audit share it."""
         return self._beside_the_audit("quarantine.sqlite")
 
+    @property
+    def tokens(self) -> SecretStr:
+        """Address of the API's tokens: beside the audit."""
+        return self._beside_the_audit("tokens.sqlite")
+
     def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
         if address.get_backend_name() != "sqlite" or not address.database:
@@ -160,19 +172,28 @@ class Settings(BaseSettings):
 
     @field_validator("hub_url")
     @classmethod
-    def _plain_http_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            _ = parts.port
-        except ValueError:
-            raise ValueError("expected an address such as https://hub.example/api") from None
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(f"credentials do not belong into the address: set {_variable('hub_key')} instead")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("expected an address such as https://hub.example/api")
-        return value.rstrip("/")
+    def _hub_address(cls, value: str | None) -> str | None:
+        advice = f"credentials do not belong into the address: set {_variable('hub_key')} instead"
+        return None if value is None else _plain_http_address(value, "https://hub.example/api", advice).rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, value: str | None) -> str | None:
+        found = None if value is None else _plain_http_address(value, "https://tiering.example").rstrip("/")
+        if found is not None and urlsplit(found).path:
+            raise ValueError("expected an address without a path such as https://tiering.example")
+        return found
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_address(cls, value: str | None) -> str | None:
+        return None if value is None else _plain_http_address(value, "https://login.example/realms/storage")
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _known_roles(cls, value: str) -> str:
+        roles_of_groups(value)
+        return value
 
     @field_validator("event_secrets")
     @classmethod
@@ -210,6 +231,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{_variable('hub_key')} and {_variable('hub_password')} are both set: keep one of them")
         if (self.hub_username is None) != (self.hub_password is None):
             raise ValueError(f"{_variable('hub_username')} and {_variable('hub_password')} belong together: set both")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_issuer(self) -> "Settings":
+        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+            raise ValueError(f"{_variable('oidc_issuer')} and {_variable('oidc_audience')} belong together: set both")
         return self
 
     @classmethod
@@ -262,6 +289,19 @@ def _secret_of(file: Path, name: str) -> str:
     if not text:
         raise ValueError(f"{_variable(name)}: {file} is empty")
     return text
+
+
+def _plain_http_address(value: str, example: str, advice: str = "credentials do not belong into the address") -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"expected an address such as {example}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(advice)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"expected an address such as {example}")
+    return value
 
 
 def _variable(name: str) -> str:

@@ -1,6 +1,6 @@
 """Where the applied policies stand: the catalog's version, the engine's, what is paused, and what comes next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,14 @@ class PolicyStanding:
         return next((hold for hold in self.holds if part.site is None or hold.site in (None, part.site)), None)
 
 
-def read_folder(folder: Path) -> Folder:
+def read_folder(folder: Path, read: Callable[[Path], LoadedPolicy] = read_policy) -> Folder:
     """Read every policy of a folder; a file that cannot be used goes by the name that it gives, or else its own."""
     usable: dict[str, LoadedPolicy] = {}
     wrong: dict[str, str] = {}
     names: dict[str, str] = {}
     for file in policy_files(folder) if folder.is_dir() else ():
         try:
-            loaded = read_policy(file)
+            loaded = read(file)
         except PolicyError as error:
             wrong[name_in(file)] = str(error)
             continue

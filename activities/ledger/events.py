@@ -55,6 +55,8 @@ class Event(StrEnum):
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
+    TOKEN_CREATED = "token.created"
+    TOKEN_REVOKED = "token.revoked"
 
 
 _CLAIM = {
@@ -332,5 +334,17 @@ BODY: dict[Event, dict[str, str]] = {
         "why": "what somebody should see to",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
+    },
+    Event.TOKEN_CREATED: {
+        "token": "id of the token, never the token itself",
+        "person": "who is to use it",
+        "role": "what it allows",
+        "expires": "until when it is good",
+        "reason": "why, in the actor's words",
+    },
+    Event.TOKEN_REVOKED: {
+        "token": "id of the token",
+        "person": "who used it",
+        "reason": "why, in the actor's words",
     },
 }

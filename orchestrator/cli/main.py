@@ -33,6 +33,7 @@ from orchestrator.cli.services import localhub, serve, up, worker
 from orchestrator.cli.starts import starts
 from orchestrator.cli.status import history, status
 from orchestrator.cli.steer import steering
+from orchestrator.cli.tokens import app as tokens
 
 app = typer.Typer(
     name="orchestrator",
@@ -150,6 +151,7 @@ app.command(rich_help_panel=SERVICES)(up)
 app.command(rich_help_panel=SERVICES)(worker)
 app.command(rich_help_panel=SERVICES, context_settings=_PASSED_ON)(localhub)
 app.command(rich_help_panel=SERVICES)(serve)
+app.add_typer(tokens, rich_help_panel=SERVICES)
 app.command(rich_help_panel=LOOKING)(doctor)
 app.add_typer(quarantine, rich_help_panel=LOOKING)
 

@@ -72,16 +72,14 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
 ) -> None:
-    """Answer /healthz and /readyz over HTTP: whether Temporal, the audit's database and the Hub can be used."""
-    import uvicorn
-
-    from orchestrator.health import application
+    """Serve the HTTP API with its probes (/healthz, /readyz, /metrics) and the door for events (POST /events)."""
     from orchestrator.logs import configure_logs
     from orchestrator.settings import load_settings
+    from orchestrator.web.server import serve as serve_http
 
     settings = load_settings()
     configure_logs(settings)
-    uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
+    serve_http(settings, host, port)
 
 
 def _places(stack: "Stack") -> dict[str, str]:

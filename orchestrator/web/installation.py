@@ -1,0 +1,90 @@
+"""What the web server holds of its installation between two requests: one engine, the tokens, the live connections."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from orchestrator.engine import Engine, open_engine
+from orchestrator.folder_reader import FolderReader
+from orchestrator.settings import Settings
+from orchestrator.stack import running_settings
+from orchestrator.tokens import Tokens
+from orchestrator.web.attempts import Attempts
+from orchestrator.web.kept import Kept
+from orchestrator.web.live import Live
+from orchestrator.web.oidc import Issuer
+
+T = TypeVar("T")
+
+ANSWERED_WITHIN = 30.0
+"""Seconds in which a run answers to a word of a person."""
+
+
+class Installation:
+    """The parts of an installation, opened when they are first needed; Temporal may come, go and change its place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.given = settings
+        self.tokens = Tokens(settings.tokens.get_secret_value())
+        self.issuer = Issuer(settings) if settings.oidc_issuer is not None else None
+        self.attempts = Attempts()
+        self.catalog = FolderReader(settings.policies_dir)
+        self.live = Live()
+        self.plan_reports = Kept(most=64)
+        self.health = Kept(most=1, good_for=10.0)
+        self._opening = asyncio.Lock()
+        self._engine: Engine | None = None
+        self._opened = AsyncExitStack()
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach it by TLS only."""
+        return (self.given.public_url or "").startswith("https://")
+
+    async def settings(self) -> Settings:
+        """The settings, with the addresses of the stack that runs on this machine."""
+        return await asyncio.to_thread(running_settings, self.given)
+
+    async def engine(self) -> Engine:
+        """Give the engine; raises TemporalUnreachable. A stack that was started anew has another address."""
+        now = await self.settings()
+        if self._engine is not None and self._engine.settings == now:
+            return self._engine
+        async with self._opening:
+            if self._engine is None or self._engine.settings != now:
+                opened = AsyncExitStack()
+                engine = await opened.enter_async_context(open_engine(now))
+                former, self._opened, self._engine = self._opened, opened, engine
+                await former.aclose()
+            return self._engine
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.live.close()
+        await self._opened.aclose()
+        self.tokens.close()
+
+
+def installation(request: Request) -> Installation:
+    """Give the installation that a request is for."""
+    found: Installation = request.app.state.installation
+    return found
+
+
+async def engine(request: Request) -> Engine:
+    """Give the engine that a request is for."""
+    return await installation(request).engine()
+
+
+async def answered(act: Callable[[], Awaitable[T]]) -> T:
+    """Give a worker some time to answer. Raises TimeoutError with a sentence."""
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            return await act()
+    except TimeoutError:
+        raise TimeoutError(
+            f"No worker answered in {ANSWERED_WITHIN:.0f} s. What was asked may still happen: look before asking again."
+        ) from None
