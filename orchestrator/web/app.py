@@ -16,6 +16,7 @@ from orchestrator.web.api import holds, policies, runs, session
 from orchestrator.web.events import EventsDoor
 from orchestrator.web.guards import Guards
 from orchestrator.web.installation import Installation
+from orchestrator.web.pages.dashboard import Dashboard
 from orchestrator.web.problems import Mistake, Problem, ProblemDocument, on_http_error, on_problem, on_wrong_request
 
 API: Final = "/api/v1"
@@ -24,11 +25,12 @@ RESOURCES: Final = (policies.router, runs.router, holds.router, session.guarded,
 
 def application(settings: Settings) -> FastAPI:
     """Make the application for an installation; nothing is connected before the first request."""
-    installation = Installation(settings)
+    installation, dashboard = Installation(settings), Dashboard()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await dashboard.close()
         await installation.close()
 
     app = FastAPI(
@@ -53,6 +55,7 @@ def application(settings: Settings) -> FastAPI:
     app.include_router(api)
     app.include_router(probes.router)
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)
+    app.router.routes.extend(dashboard.routes)
     app.add_middleware(Guards, secure=installation.secure)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # As the framework documents it.
     return app

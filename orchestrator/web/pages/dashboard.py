@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -96,23 +97,24 @@ class Dashboard:
             self._get(f"{run}/curve", lambda pages: pages.run.fresh_curve),
             self._get(f"{run}/files", lambda pages: pages.run.files),
             self._post(f"{run}/{{act}}", lambda pages: pages.steering.act),
-            self._get("/plans", lambda pages: pages.plans.list),
+            self._get("/plans", lambda pages: pages.plans.index),
             self._get(plan, lambda pages: pages.plans.show),
             self._get(f"{plan}/now", lambda pages: pages.plans.fresh),
             self._get(f"{plan}/files", lambda pages: pages.plans.files),
-            self._get("/policies", lambda pages: pages.policies.list),
+            self._get("/policies", lambda pages: pages.policies.index),
             self._get(policy, lambda pages: pages.policies.show),
             self._post(f"{policy}/pause", lambda pages: pages.steering.hold),
             self._post(f"{policy}/resume", lambda pages: pages.steering.hold),
-            self._get("/pools", lambda pages: pages.pools.list),
+            self._get("/pools", lambda pages: pages.pools.index),
             self._get(pool, lambda pages: pages.pools.show),
-            self._get("/events", lambda pages: pages.events.list),
+            self._get("/events", lambda pages: pages.events.index),
             self._get("/events/{name:path}", lambda pages: pages.events.show),
             self._get("/audit", lambda pages: pages.audit.show),
             self._get("/audit/badge", lambda pages: pages.audit.badge),
             self._post("/audit/verify", lambda pages: pages.audit.verify),
             self._get("/audit/{seq:int}", lambda pages: pages.audit.record),
             Mount("/static", StaticFiles(directory=STATIC), name="static"),
+            Route("/{path:path}", self._open(self.nothing_here), methods=["GET"]),
         ]
 
     async def close(self) -> None:
@@ -121,7 +123,11 @@ class Dashboard:
             await self._pages.close()
 
     async def nothing_here(self, request: Request) -> Response:
-        """Say that there is no such page."""
+        """Say that there is no such page; programs are told by the API itself."""
+        if request.path_params["path"].startswith("api/"):
+            raise HTTPException(404)
+        with suppress(Problem):
+            request.state.caller = await admitted(request)
         return await self._refused(request, Refused(404, "Nothing is here", "There is no page at this address."))
 
     def _get(self, path: str, page: Callable[[Pages], Show]) -> Route:
@@ -137,6 +143,8 @@ class Dashboard:
             try:
                 refuse_cross_site(request)
                 return await show(request)
+            except HTTPException:
+                raise
             except Refused as refused:
                 return await self._refused(request, refused)
             except Exception as error:

@@ -21,7 +21,7 @@ class EventPages:
         self._frame = frame
         self._live = live
 
-    async def list(self, request: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """Show a page of events, the newest first."""
         query = request.query_params
         text = query.get("before", "")

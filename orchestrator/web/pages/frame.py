@@ -47,7 +47,7 @@ DONE = {
 """What a page says after an action, by the word in its address."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Refused(Exception):
     """A page cannot be shown, or an action not be done: the title, why, and where to go on."""
 

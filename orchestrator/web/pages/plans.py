@@ -56,7 +56,7 @@ class PlanPages:
             task.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
 
-    async def list(self, request: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """Show the plans that runs made, the newest first."""
         policy = request.query_params.get("policy", "")
         text = request.query_params.get("before", "")

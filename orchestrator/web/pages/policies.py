@@ -58,7 +58,7 @@ class PolicyPages:
         self._frame = frame
         self._live = live
 
-    async def list(self, request: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """Show the applied policies, some at a time, those of a name among them."""
         wanted = request.query_params.get("name", "").strip().lower()
         text = request.query_params.get("page", "1")

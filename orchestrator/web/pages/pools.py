@@ -40,7 +40,7 @@ class PoolPages:
         self._frame = frame
         self._live = live
 
-    async def list(self, request: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """Show all pools."""
         return await self._frame.page(request, "pools.html", pools=await self._live.pools.get())
 

@@ -1,16 +1,12 @@
 """Signing in with a token, and out again: the browser keeps a session, never the token."""
 
-import asyncio
-from datetime import UTC, datetime
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from orchestrator.web.access import COOKIE, SECURE_COOKIE, identify, session_of
-from orchestrator.web.installation import installation
 from orchestrator.web.pages.frame import Frame
 from orchestrator.web.pages.steering import read_form
 from orchestrator.web.problems import Problem
+from orchestrator.web.sessions import sign_in, sign_out
 
 
 class SignIn:
@@ -26,37 +22,20 @@ class SignIn:
     async def enter(self, request: Request) -> Response:
         """Take a token, and open a session for it."""
         form = await read_form(request)
-        text, there = form.get("token", "").strip(), installation(request)
         onward = _next(form.get("next"))
+        answer = RedirectResponse(onward, 303)
         try:
-            caller = await identify(request, text)
-            token = await asyncio.to_thread(there.tokens.get, caller.token) if caller.token is not None else None
-            if token is None or caller.how != "token":
-                raise Problem(401, "wrong-token", "A browser signs in with a token of `orchestrator tokens create`.")
+            await sign_in(request, form.get("token", ""), answer)
         except Problem as problem:
             return await self._frame.page(
                 request, "sign_in.html", problem.status, trouble=str(problem.detail), next=onward
             )
-        session, ends = await asyncio.to_thread(there.tokens.open_session, token)
-        answer = RedirectResponse(onward, 303)
-        answer.set_cookie(
-            SECURE_COOKIE if there.secure else COOKIE,
-            session,
-            max_age=int((ends - datetime.now(UTC)).total_seconds()),
-            path="/",
-            secure=there.secure,
-            httponly=True,
-            samesite="strict",
-        )
         return answer
 
     async def leave(self, request: Request) -> Response:
         """End the session."""
-        session, there = session_of(request), installation(request)
-        if session is not None:
-            await asyncio.to_thread(there.tokens.close_session, session)
         answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(SECURE_COOKIE if there.secure else COOKIE, path="/", secure=there.secure, httponly=True)
+        await sign_out(request, answer)
         return answer
 
 
