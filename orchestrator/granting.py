@@ -1,13 +1,52 @@
 """Granting and revoking tokens: recorded in the audit before it is so; the record never holds the token."""
 
-from datetime import timedelta
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
 
 from activities.holds import check_note
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord, record_key
 from orchestrator.roles import Role
+from orchestrator.settings import Settings
 from orchestrator.tokens import Token, TokenError, Tokens, new_token
+
+OWN_FILE: Final = "api.token"
+"""In the state directory: the token of whoever runs the stack of this machine, for nobody else to read."""
+_OWN_LASTS: Final = timedelta(days=30)
+_OWN_LEFT: Final = timedelta(days=1)
+
+
+def own_token(settings: Settings, actor: str) -> str:
+    """Give the token of whoever runs this machine's stack: an admin's, kept in a file, made anew before it runs out."""
+    file = settings.state_dir / OWN_FILE
+    tokens, log = Tokens(settings.tokens.get_secret_value()), AuditLog(settings.audit.get_secret_value())
+    try:
+        former = file.read_text("utf-8").strip() if file.is_file() else ""
+        found = tokens.holder(former) if former else None
+        now = datetime.now(UTC)
+        if found is not None and found[0].trouble(now) is None and found[1] - now > _OWN_LEFT:
+            return former
+        person = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+-]", "", actor.partition("@")[0])[:100] or "local"
+        why = "for whoever runs the stack of this machine"
+        _, text = grant(tokens, log, person, Role.ADMIN, _OWN_LASTS, actor=actor, note=why)
+        _write(file, text)
+        return text
+    finally:
+        tokens.close()
+        log.close()
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a secret, whole or not at all, for this user alone."""
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+        out.write(text + "\n")
+    draft.replace(file)
 
 
 def grant(

@@ -99,7 +99,8 @@ def plan_files(settings: Settings, digest: str, *, offset: int, limit: int) -> P
     storage = open_storage(settings.storage)
     manifest = open_manifest(storage, _manifest(storage, digest))
     ends = list(accumulate(manifest.index["files"].to_pylist()))
-    batch, found = bisect_right(ends, offset), []
+    batch = bisect_right(ends, offset)
+    found: list[dict[str, Any]] = []
     while batch < len(ends) and len(found) < limit:
         begin = ends[batch - 1] if batch else 0
         rows = read_rows(storage, manifest.name, batch).slice(max(0, offset - begin), limit - len(found))

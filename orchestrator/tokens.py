@@ -121,19 +121,16 @@ class Tokens:
         with self._database.reading() as connection:
             if found["kind"] == "tiering":
                 row = connection.execute(select(tokens).where(tokens.c.id == found["id"])).one_or_none()
-                ends = None if row is None else row.expires_us
-                kept = None if row is None else row.hash
+                holder = row
             else:
-                session = connection.execute(select(sessions).where(sessions.c.id == found["id"])).one_or_none()
-                ends = None if session is None else session.expires_us
-                kept = None if session is None else session.hash
-                of = "" if session is None else session.token
-                row = connection.execute(select(tokens).where(tokens.c.id == of)).one_or_none()
-        if row is None or kept is None or not hmac.compare_digest(kept, _hash(text)):
+                row = connection.execute(select(sessions).where(sessions.c.id == found["id"])).one_or_none()
+                of = "" if row is None else row.token
+                holder = connection.execute(select(tokens).where(tokens.c.id == of)).one_or_none()
+        if row is None or holder is None or not hmac.compare_digest(row.hash, _hash(text)):
             return None
-        if found["kind"] == "session" and _moment(ends) <= _now():
+        if found["kind"] == "session" and _moment(row.expires_us) <= _now():
             return None
-        return _token(row), min(_moment(ends), _moment(row.expires_us))
+        return _token(holder), min(_moment(row.expires_us), _moment(holder.expires_us))
 
     def open_session(self, token: Token) -> tuple[str, datetime]:
         """Make a session of a token for a browser; give its text, and when it ends."""

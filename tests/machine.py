@@ -94,9 +94,9 @@ class Machine:
         self._started.append(process)
         return process
 
-    def up(self, **environment: str) -> subprocess.Popen[str]:
+    def up(self, *, api: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start `up`, and return when everything runs; `said` is what it printed until then."""
-        process = self.start("up", **environment)
+        process = self.start("up", *([] if api else ["--no-api"]), **environment)
         assert process.stdout is not None
         self.said = ""
         for line in process.stdout:

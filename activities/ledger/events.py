@@ -57,6 +57,7 @@ class Event(StrEnum):
     POOL_ALERT = "pool.alert"
     TOKEN_CREATED = "token.created"
     TOKEN_REVOKED = "token.revoked"
+    HUB_CALLED = "hub.called"
 
 
 _CLAIM = {
@@ -345,6 +346,12 @@ BODY: dict[Event, dict[str, str]] = {
     Event.TOKEN_REVOKED: {
         "token": "id of the token",
         "person": "who used it",
+        "reason": "why, in the actor's words",
+    },
+    Event.HUB_CALLED: {
+        "method": "POST, PUT, PATCH or DELETE",
+        "path": "the operation's path at the Hub",
+        "fields": "names of what was sent along, without the values",
         "reason": "why, in the actor's words",
     },
 }

@@ -19,7 +19,7 @@ from activities.ledger.records import (
     timestamp,
 )
 from activities.ledger.tables import audit
-from activities.ledger.verdict import BEGINNING, Verdict, walk_chain
+from activities.ledger.verdict import BEGINNING, Verdict, record_fits, walk_chain
 
 _KEYS_A_QUERY = 500
 _ROWS_A_PAGE = 2000
@@ -131,6 +131,11 @@ class AuditLog:
     def at(self, seq: int) -> Stored | None:
         """Give the record with a sequence, if there is one."""
         return self._one(audit.c.seq == seq)
+
+    def fits(self, seq: int) -> bool:
+        """Tell whether the record with a sequence matches its own hash."""
+        with self._database.reading() as connection:
+            return record_fits(connection, seq)
 
     def with_hash(self, start: str) -> list[Stored]:
         """Give up to two records whose hash begins so: more than one means that it says too little."""

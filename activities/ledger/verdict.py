@@ -54,6 +54,12 @@ def walk_chain(
     return Verdict(ok=True, count=count, head=head)
 
 
+def record_fits(connection: Connection, seq: int) -> bool:
+    """Tell whether the record with a sequence is there and matches its own hash."""
+    row = _at(connection, seq)
+    return row is not None and _fits(row, seq)
+
+
 def _explained(connection: Connection, row: _Row, count: int, head: str) -> tuple[int, str]:
     """Say which record is wrong, given the first that does not follow the `count` good ones before it."""
     expected = count + 1

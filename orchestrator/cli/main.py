@@ -168,7 +168,7 @@ def hub(context: typer.Context) -> None:
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
 def audit(context: typer.Context) -> None:
-    """Read the audit, and verify its chain."""
+    """Read the audit, prove that it is whole, ask what happened to a file, report on a period."""
     from orchestrator.cli.audit import audit_app
 
     _pass_on(audit_app, "audit", context.args)

@@ -36,17 +36,19 @@ def worker(
     asyncio.run(_work(settings, ready_file))
 
 
-def up() -> None:
-    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, and a worker."""
+def up(
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Whether the HTTP API runs too, on loopback.")] = True,
+) -> None:
+    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, a worker, and the API."""
     from orchestrator.settings import load_settings
-    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack, StackFile
+    from orchestrator.stack import API, HUB, TEMPORAL, WORKER, Stack, StackFile
 
     settings = load_settings()
     before = StackFile.read(settings)
     if before is not None and before.alive():
         raise Refusal(f"It runs already: `orchestrator {before.command}` is process {before.owner[0]}.", Ending.DONE)
     try:
-        with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+        with Stack(settings, TEMPORAL, HUB, WORKER, *([API] if api else []), tell=show.note) as stack:
             stack.wait_for_worker()
             show.facts(_places(stack))
             show.say("Ready. Ctrl-C stops everything; runs keep their place and go on at the next start.")
@@ -83,13 +85,18 @@ def serve(
 
 
 def _places(stack: "Stack") -> dict[str, str]:
-    from orchestrator.stack import HUB, local_hub_mount
+    from orchestrator.stack import API, HUB, local_hub_mount
 
     settings = stack.settings
     places = {"Temporal": settings.temporal_address or "as its profile says", "Hub": settings.hub_url or ""}
     if HUB in stack.owned:
         folder, mountpoint = local_hub_mount(settings)
         places["Files"] = f"{folder} = {mountpoint}"
+    if API in stack.owned:
+        from orchestrator.granting import OWN_FILE, own_token
+
+        own_token(settings, show.actor())
+        places |= {"API": stack.services[API].address, "Token": f"{settings.state_dir / OWN_FILE} (an admin's)"}
     return {**places, "State": str(settings.state_dir), "Logs": str(settings.state_dir / "logs")}
 
 

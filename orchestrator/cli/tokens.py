@@ -24,7 +24,9 @@ T = TypeVar("T")
 def create(
     person: Annotated[str, typer.Argument(metavar="PERSON", help="Who uses it, such as ann; the audit names them.")],
     role: Annotated[str, typer.Option("--role", help="viewer, operator, approver or admin.")] = "viewer",
-    lasts: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it is good, such as 12h or 90d.")] = "90d",
+    lasts: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long it is good, such as 12h or 90d.")
+    ] = "90d",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -12,7 +12,24 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.settings import Settings
 from orchestrator.web import probes
-from orchestrator.web.api import holds, policies, runs, session
+from orchestrator.web.api import (
+    approvals,
+    audit,
+    events,
+    health,
+    holds,
+    limits,
+    live,
+    plans,
+    policies,
+    pools,
+    quarantine,
+    runs,
+    session,
+    starts,
+    steering,
+    tokens,
+)
 from orchestrator.web.events import EventsDoor
 from orchestrator.web.guards import Guards
 from orchestrator.web.installation import Installation
@@ -20,7 +37,25 @@ from orchestrator.web.pages.dashboard import Dashboard
 from orchestrator.web.problems import Mistake, Problem, ProblemDocument, on_http_error, on_problem, on_wrong_request
 
 API: Final = "/api/v1"
-RESOURCES: Final = (policies.router, runs.router, holds.router, session.guarded, session.router)
+ROUTERS: Final = (
+    policies.router,
+    plans.router,
+    runs.router,
+    live.router,
+    steering.router,
+    approvals.router,
+    pools.router,
+    events.router,
+    holds.router,
+    starts.router,
+    quarantine.router,
+    limits.router,
+    audit.router,
+    health.router,
+    tokens.router,
+    session.guarded,
+    session.router,
+)
 
 
 def application(settings: Settings) -> FastAPI:
@@ -50,8 +85,8 @@ def application(settings: Settings) -> FastAPI:
     )
     app.state.installation = installation
     api = APIRouter(prefix=API)
-    for resource in RESOURCES:
-        api.include_router(resource)
+    for router in ROUTERS:
+        api.include_router(router)
     app.include_router(api)
     app.include_router(probes.router)
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from activities.ledger.log import AuditLog
+from orchestrator.auditing.watching import ChainWatch
 from orchestrator.engine import Engine, open_engine
 from orchestrator.folder_reader import FolderReader
 from orchestrator.settings import Settings
@@ -16,6 +18,7 @@ from orchestrator.web.attempts import Attempts
 from orchestrator.web.kept import Kept
 from orchestrator.web.live import Live
 from orchestrator.web.oidc import Issuer
+from orchestrator.web.run_board import RunBoard
 
 T = TypeVar("T")
 
@@ -33,8 +36,11 @@ class Installation:
         self.attempts = Attempts()
         self.catalog = FolderReader(settings.policies_dir)
         self.live = Live()
-        self.plan_reports = Kept(most=64)
-        self.health = Kept(most=1, good_for=10.0)
+        self.board = RunBoard()
+        self.plan_reports: Kept[Any] = Kept(most=64)
+        self.health: Kept[Any] = Kept(most=1, good_for=10.0)
+        self.overviews: Kept[Any] = Kept(most=1, good_for=1.0)
+        self._chain: ChainWatch | None = None
         self._opening = asyncio.Lock()
         self._engine: Engine | None = None
         self._opened = AsyncExitStack()
@@ -61,9 +67,16 @@ class Installation:
                 await former.aclose()
             return self._engine
 
+    def chain(self) -> ChainWatch:
+        """Give the watch over the audit's chain; it lasts for as long as the server."""
+        if self._chain is None:
+            self._chain = ChainWatch(AuditLog(self.given.audit.get_secret_value()))
+        return self._chain
+
     async def close(self) -> None:
         """Let go of everything."""
         self.live.close()
+        self.board.close()
         await self._opened.aclose()
         self.tokens.close()
 

@@ -1,4 +1,4 @@
-"""Bearer tokens of an OIDC issuer: signature, issuer, audience and times are checked by PyJWT, the keys are the issuer's.
+"""Bearer tokens of an OIDC issuer: PyJWT checks signature, issuer, audience and times, with the issuer's own keys.
 
 Only asymmetric algorithms count. Whoever the person claim names is the person; the role claim, or the groups that the
 settings map, says the role, and without one nobody comes in. The issuer's keys are read again when a token names one

@@ -2,12 +2,16 @@
 
 import ctypes
 import importlib.util
+import os
+import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +68,25 @@ class Postgres:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+
+@contextmanager
+def started() -> Iterator[Postgres]:
+    """Start a server of its own in a temporary folder, and remove it afterwards."""
+    server = Postgres(Path(tempfile.mkdtemp(prefix="pg-")), programs())
+    try:
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            server.identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(server.folder, nobody.pw_uid, nobody.pw_gid)
+            if not is_runnable(server):
+                server.programs = copied(server.programs, server.folder)
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder)
 
 
 class Forger:

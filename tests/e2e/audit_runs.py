@@ -59,7 +59,7 @@ class Keeper:
         said |= {"source": source, "source_digest": hashlib.sha256(text).hexdigest()}
         return self.tell(None, Event.POLICY_APPLIED, policy.name, number, actor=actor, **said)
 
-    def begin(self, run: str, paths: Sequence[str], actor: str = "schedule nightly") -> Plan:
+    def begin(self, run: str, paths: Sequence[str], actor: str = "schedule") -> Plan:
         """Begin a run: it starts and makes its plan."""
         policy = made_policy(BATCH)
         why = {"policy": policy.name, "policy_digest": policy.digest, "version": 1, "site": "london"}
@@ -73,7 +73,7 @@ class Keeper:
     ) -> Stored:
         """Keep a run to its end: what is failing fails for this reason in the first round, and is done in the second.
 
-        Reason `checksum` fails there, too.
+        Reason `checksum` fails there, too; what has the reason `quarantined` was set aside.
         """
         plan = self.begin(run, paths)
         if approver is not None:
@@ -123,7 +123,7 @@ class Keeper:
             sent = {"workflow": "migrate", "batch_digest": batch.digest, "files": len(batch.paths), "bytes": 40}
             self.tell(run, Event.JOB_SUBMITTED, number, place, **where, **sent)
             ends = tuple(
-                FileException(ordinal, "failed", failing[path], f"the Hub said {failing[path]}")
+                FileException(ordinal, _outcome(failing[path]), failing[path], f"the Hub said {failing[path]}")
                 for ordinal, path in zip(batch.ordinals, batch.paths, strict=True)
                 if path in failing
             )
@@ -133,3 +133,7 @@ class Keeper:
             said = {"state": state, "files": len(batch.paths), "counts": counts.model_dump()}
             self.tell(run, Event.JOB_ENDED, number, place, **where, **said)
         return number, manifest, batches
+
+
+def _outcome(reason: str) -> str:
+    return "quarantined" if reason == "quarantined" else "failed"

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
 from starlette.requests import Request
 
-from activities.ledger.events import Event
+from activities.ledger.finding import Wanted
 from activities.ledger.records import Stored
-from activities.ledger.verdict import Verdict
+from orchestrator.auditing.watching import Watched
 from orchestrator.web.access import READS, Guarded
 from orchestrator.web.installation import engine, installation
-from orchestrator.web.parameters import Answer, Limit, OfRun, Sequence, Since
+from orchestrator.web.parameters import Answer, Limit, OfPolicy, OfRun, Sequence, Since, Until, Word
 from orchestrator.web.problems import declared, unknown
 
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=Guarded, dependencies=[READS])
@@ -41,55 +41,63 @@ class AuditPage(Answer):
 
 
 class ChainVerdict(Answer):
-    """Whether the chain is whole; `head` is the hash of the last good record. `at` says when it was walked."""
+    """Whether the chain is whole; `head` is the hash of the last good record."""
 
     ok: bool
     count: int
     head: str
     broken_at: int | None
     why: str | None
-    at: datetime
+    looked: datetime
+    whole: datetime | None = Field(description="When every record had last been gone through.")
 
 
 @router.get("", summary="List audit records", responses=declared(401, 403, 422, 429, 500, 503))
 async def list_records(
     request: Request,
     run: OfRun = None,
-    event: Annotated[Event | None, Query(description="Only this event.")] = None,
+    event: Annotated[
+        str | None, Query(pattern=r"^[a-z_]{1,40}\.([a-z_]{1,40}|\*)$", description="`run.paused`, or `run.*`.")
+    ] = None,
+    actor: Annotated[Word, Query(description="The person, at any host, or exactly `person@host`.")] = None,
+    policy: OfPolicy = None,
+    text: Annotated[Word, Query(description="What stands in it, in any case.")] = None,
     since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="`next` of the page before.")] = None,
 ) -> AuditPage:
-    """List the records, the newest first; pages hang on sequences, so new records move none of them."""
-    there = await engine(request)
-    page = await asyncio.to_thread(
-        there.log.page, run=run, event=event, since=since, before=before, limit=limit
-    )
-    records = [_entry(one) for one in reversed(page.records)]
-    return AuditPage(records=records, next=page.older)
+    """List the records, the newest first; pages hang on sequences, so that new records move none of them."""
+    log = (await engine(request)).log
+    wanted = Wanted(run=run, event=event, actor=actor, policy=policy, text=text, since=since, until=until)
+    page = await asyncio.to_thread(log.find, wanted, before=before, limit=limit)
+    return AuditPage(records=[_entry(one) for one in reversed(page.records)], next=page.older)
 
 
-@router.get("/verdict", summary="Verify the chain", responses=declared(401, 403, 422, 429, 500, 503))
-async def show_verdict(request: Request) -> ChainVerdict:
-    """Tell whether every record is as it was written: the whole chain is walked, at most every few seconds."""
-    found: ChainVerdict = await installation(request).verdict(await engine(request))
-    return found
+@router.get("/verdict", summary="Whether the audit is whole", responses=declared(401, 403, 422, 429, 500, 503))
+async def show_verdict(
+    request: Request,
+    full: Annotated[bool, Query(description="Walk every record now, whatever it costs.")] = False,
+) -> ChainVerdict:
+    """Tell whether the chain is whole: what is new is verified now, all else a part at each look."""
+    watch = installation(request).chain()
+    return _verdict(await asyncio.to_thread(watch.full if full else watch.look))
 
 
 @router.get("/{seq}", summary="Show an audit record", responses=declared(401, 403, 404, 422, 429, 500, 503))
 async def show_record(request: Request, seq: Sequence) -> AuditEntry:
     """Show one record by its place in the chain."""
     log = (await engine(request)).log
-    found = await asyncio.to_thread(log.records, after=seq - 1, limit=1)
-    if not found or found[0].seq != seq:
+    found = await asyncio.to_thread(log.at, seq)
+    if found is None:
         raise unknown(f"There is no record {seq}.")
-    return _entry(found[0])
+    return _entry(found)
 
 
 def _entry(one: Stored) -> AuditEntry:
     return AuditEntry.model_validate(one)
 
 
-def verdict_of(verdict: Verdict, at: datetime) -> ChainVerdict:
-    """Write a verdict."""
-    return ChainVerdict(**verdict.model_dump(include=set(ChainVerdict.model_fields)), at=at)
+def _verdict(watched: Watched) -> ChainVerdict:
+    told = watched.verdict.model_dump(include=set(ChainVerdict.model_fields))
+    return ChainVerdict(**told, looked=watched.looked, whole=watched.whole)

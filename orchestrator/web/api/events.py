@@ -13,7 +13,7 @@ from orchestrator.engine import Engine
 from orchestrator.event_records import event_records, find_event, replayed
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import answered, engine
-from orchestrator.web.parameters import Answer, Body, Limit, NeededReason, Word
+from orchestrator.web.parameters import Answer, Body, Limit, NeededReason
 from orchestrator.web.problems import Problem, away, declared, unknown
 
 router = APIRouter(prefix="/events", tags=["events"], route_class=Guarded)
@@ -77,8 +77,9 @@ class Replayed(Answer):
 @router.get("", summary="List events", dependencies=[READS], responses=declared(401, 403, 422, 429, 500, 503))
 async def list_events(
     request: Request,
-    kind: Annotated[str | None, Query(alias="type", min_length=1, max_length=1024, description="Only of this type.")]
-    = None,
+    kind: Annotated[
+        str | None, Query(alias="type", min_length=1, max_length=1024, description="Only of this type.")
+    ] = None,
     unmatched: Annotated[bool, Query(description="Only those that no policy wants.")] = False,
     limit: Limit = 50,
 ) -> EventList:
@@ -88,8 +89,10 @@ async def list_events(
     return EventList(events=[_line(one) for one in found])
 
 
-@router.get("/one", summary="Show an event", dependencies=[READS], responses=declared(401, 403, 404, 409, 422, 429, 500, 503))
-async def show_event(request: Request, id: EventId) -> EventLine:  # noqa: A002
+@router.get(
+    "/one", summary="Show an event", dependencies=[READS], responses=declared(401, 403, 404, 409, 422, 429, 500, 503)
+)
+async def show_event(request: Request, id: EventId) -> EventLine:
     """Show one event; its id is a parameter, since ids may hold anything that a path may not."""
     return _line(await _one(await engine(request), id))
 

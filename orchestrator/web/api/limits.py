@@ -64,9 +64,7 @@ async def set_limit(request: Request, who: Who, site: SiteName, wanted: NewLimit
     if site not in known:
         raise unknown(f"No policy and no run is at this site; known: {', '.join(sorted(known)) or 'none yet'}.")
     put = SiteLimits(there.log).put
-    return _line(
-        await asyncio.to_thread(put, site, wanted.jobs, actor=who.actor, reason=wanted.reason, key=new_key())
-    )
+    return _line(await asyncio.to_thread(put, site, wanted.jobs, actor=who.actor, reason=wanted.reason, key=new_key()))
 
 
 def _line(limit: SiteLimit) -> LimitLine:

@@ -12,7 +12,7 @@ from orchestrator.engine import Engine
 from orchestrator.plans import NoSuchPlan, PlanFiles, made_plans, plan_files, plan_head, report_of
 from orchestrator.web.access import READS, Guarded
 from orchestrator.web.installation import engine, installation
-from orchestrator.web.parameters import Answer, Digest, FilesLimit, Limit, OfPolicy, Offset, OfRun
+from orchestrator.web.parameters import Answer, Digest, FilesLimit, Limit, Offset, OfPolicy, OfRun
 from orchestrator.web.problems import Problem, declared, unknown
 
 router = APIRouter(prefix="/plans", tags=["plans"], route_class=Guarded, dependencies=[READS])

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from activities.holds import Hold
 from orchestrator.applied import There
+from orchestrator.applied_runs import start_applied
 from orchestrator.catalog import PolicyError
 from orchestrator.engine import Engine
 from orchestrator.folder_reader import FolderReader
@@ -21,8 +22,9 @@ from orchestrator.versions import Version, VersionError
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.api.holds import HoldLine, hold_line, new_key
 from orchestrator.web.installation import engine, installation
-from orchestrator.web.parameters import Answer, Body, Limit, Number, Offset, PolicyName, Reason
+from orchestrator.web.parameters import Answer, Body, Limit, NeededReason, Number, Offset, PolicyName, Reason, Site
 from orchestrator.web.problems import declared, unknown
+from workflows.starts import StartState
 
 router = APIRouter(prefix="/policies", tags=["policies"], route_class=Guarded)
 
@@ -118,6 +120,22 @@ class Why(Body):
     reason: Reason = ""
 
 
+class Starting(Body):
+    """Why a run is to start, and at which site where the policy has several."""
+
+    reason: NeededReason
+    site: Site | None = None
+
+
+class Started(Answer):
+    """What the site's desk says: begun, queued for its turn, or skipped and why."""
+
+    key: str
+    state: StartState
+    run: str | None
+    why: str | None
+
+
 _READ = declared(401, 403, 404, 422, 429, 500, 503)
 _VERSION = {**_READ, **declared(409)}
 _STEER = {**_READ, **declared(400, 408, 409, 413)}
@@ -191,6 +209,15 @@ async def diff_versions(
         return list(difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm=""))
 
     return VersionDiff(policy=policy, before=before, after=version, lines=await asyncio.to_thread(compare))
+
+
+@router.post("/{policy}/runs", summary="Start a run", status_code=202, dependencies=[STEERS], responses=_STEER)
+async def start_run(request: Request, who: Who, policy: PolicyName, wanted: Starting) -> Started:
+    """Ask for a run of the applied version now; it may wait for its turn, or be skipped since something holds it."""
+    there = await engine(request)
+    await _refuse_unapplied(there, policy)
+    start = await start_applied(there, policy, site=wanted.site, actor=who.actor, reason=wanted.reason)
+    return Started(key=start.key, state=start.state, run=start.run, why=start.why or None)
 
 
 @router.post("/{policy}/pause", summary="Pause a policy", dependencies=[STEERS], responses=_STEER)

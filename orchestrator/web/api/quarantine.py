@@ -13,7 +13,7 @@ from activities.quarantine import Failing, Quarantine, Which
 from orchestrator.releasing import release as let_go
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import engine
-from orchestrator.web.parameters import Answer, Body, FilesLimit, NeededReason, OfSite, Offset, PathText, Site, Word
+from orchestrator.web.parameters import Answer, Body, FilesLimit, NeededReason, Offset, OfSite, PathText, Site, Word
 from orchestrator.web.problems import declared, unknown
 from workflows.names import to_path
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/quarantine", tags=["quarantine"], route_class=Guarde
 
 
 class FailingFile(Answer):
-    """A file that failed: how often in a row, how and when last; left alone while `quarantined`. `path` is path text."""
+    """A file that failed: how often in a row, how and when last; left alone while `quarantined`."""
 
     site: str
     path: str
@@ -97,10 +97,13 @@ async def list_quarantine(
             next=following if found and following < sum(counts.values()) else None,
         )
 
-    return await _asked(request, look)
+    found: QuarantineList = await _asked(request, look)
+    return found
 
 
-@router.get("/file", summary="Show a file's tries", dependencies=[READS], responses=declared(401, 403, 404, 422, 429, 500, 503))
+@router.get(
+    "/file", summary="Show a file's tries", dependencies=[READS], responses=declared(401, 403, 404, 422, 429, 500, 503)
+)
 async def show_file(
     request: Request,
     path: Annotated[str, Query(min_length=1, max_length=4096, description="The file's path text.")],
@@ -123,9 +126,7 @@ async def release(request: Request, who: Who, wanted: Releasing) -> Released:
     """Let files be planned again, as if they had never failed."""
     log = (await engine(request)).log
     which = Which(site=wanted.site, reason=wanted.failed, paths=tuple(to_path(path) for path in wanted.paths))
-    count = await _asked(
-        request, lambda quarantine: let_go(quarantine, log, which, actor=who.actor, reason=wanted.why)
-    )
+    count = await _asked(request, lambda quarantine: let_go(quarantine, log, which, actor=who.actor, reason=wanted.why))
     return Released(released=count)
 
 

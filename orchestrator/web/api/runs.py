@@ -19,11 +19,11 @@ from orchestrator.reporting.document import standing_document
 from orchestrator.reporting.html import to_html
 from orchestrator.reporting.markdown import to_markdown
 from orchestrator.reporting.report import make_report
-from orchestrator.reporting.standing import Standing, Standings
+from orchestrator.reporting.standing import Standing
 from orchestrator.run_pages import BadCursor, RunsWanted, known_run, page_of_runs
 from orchestrator.runs import run_report
 from orchestrator.web.access import READS, Guarded
-from orchestrator.web.installation import answered, engine
+from orchestrator.web.installation import engine, installation
 from orchestrator.web.parameters import (
     Answer,
     Cursor,
@@ -267,18 +267,8 @@ async def report_run(
 
 async def standing_of(request: Request, run: str) -> Standing | None:
     """Say where an open run stands; None when nobody can tell now."""
-    from temporalio.service import RPCError
-
-    from orchestrator.runs import RunError
-
-    there = await engine(request)
-    standings = await asyncio.to_thread(Standings, there.client, there.settings, run)
-    try:
-        return await answered(standings.look)
-    except (RPCError, RunError, TimeoutError):
-        return None
-    finally:
-        standings.close()
+    there = installation(request)
+    return await there.board.look(await there.engine(), run)
 
 
 def _end(report: RunReport) -> RunEnd:

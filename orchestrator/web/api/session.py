@@ -38,9 +38,7 @@ async def show_session(who: Who) -> Me:
     return _me(who)
 
 
-@router.post(
-    "", summary="Sign in", status_code=201, responses=declared(400, 401, 403, 408, 413, 422, 429, 500, 503)
-)
+@router.post("", summary="Sign in", status_code=201, responses=declared(400, 401, 403, 408, 413, 422, 429, 500, 503))
 async def open_session(request: Request, answer: Response, given: SigningIn) -> Me:
     """Open a session for a browser: the answer sets a cookie that no script can read, and no other site can use."""
     return _me(await sign_in(request, given.token, answer))

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, JsonValue
 from starlette.requests import Request
 
 from orchestrator.start_records import start_records

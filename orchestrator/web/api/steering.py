@@ -124,9 +124,7 @@ async def pause(request: Request, who: Who, run: RunName, wanted: Pausing) -> St
         raise Problem(422, "invalid", "`until` is over: name a time to come.")
     there = await _known(request, run)
     return _steered(
-        await answered(
-            lambda: runs.pause(there.client, run, actor=who.actor, reason=wanted.reason, until=wanted.until)
-        )
+        await answered(lambda: runs.pause(there.client, run, actor=who.actor, reason=wanted.reason, until=wanted.until))
     )
 
 
@@ -145,9 +143,7 @@ async def cancel(request: Request, who: Who, run: RunName, wanted: Cancelling) -
     there = await _known(request, run)
     return _steered(
         await answered(
-            lambda: runs.cancel(
-                there.client, run, actor=who.actor, reason=wanted.reason, keep_jobs=wanted.keep_jobs
-            )
+            lambda: runs.cancel(there.client, run, actor=who.actor, reason=wanted.reason, keep_jobs=wanted.keep_jobs)
         )
     )
 
@@ -194,9 +190,7 @@ async def _decide(request: Request, who: Who, run: str, digest: str, reason: str
     there = await _known(request, run)
     return _steered(
         await answered(
-            lambda: runs.decide(
-                there.client, run, actor=who.actor, reason=reason, digest=digest, approved=approved
-            )
+            lambda: runs.decide(there.client, run, actor=who.actor, reason=reason, digest=digest, approved=approved)
         )
     )
 
