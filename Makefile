@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: help install demo test proofs fuzz check bench clean
+.PHONY: help install demo test proofs fuzz check bench screenshots clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench: install ## Print the measured ratios
 	@for benchmark in benchmarks/[a-z]*.py; do \
 		grep -q '__main__' $$benchmark || continue; \
 		echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+screenshots: install ## Take the pictures in docs/screenshots of a real installation (needs the distribution's chromium)
+	$(BIN)/python -m docs.make_screenshots
 
 clean: ## Remove what was built; keeps the state directory
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +67,7 @@ select:
   paths: [/mmfs1/projects/renders]
   rules:
     - {name: old-renders, match: {all: [{type: [tmp]}, {modified: "> 180d"}]}}
-approval: {mode: always, expires: 3d}
+approval: {required: always, expires: 3d}
 run: {workflow: delete, batch: {files: 20}, concurrency: 2}
 """
 
@@ -99,6 +101,7 @@ select:
   rules:
     - {name: ingest, match: {type: [wav]}}
 run: {workflow: migrate, batch: {files: 10}, concurrency: 1}
+retry: {failed_files: {attempts: 2, wait: [1s]}}
 """
 
 
@@ -108,6 +111,8 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.machine = Machine(folder)
         self.url = ""
+        self.log = folder / "web.log"
+        self._server: subprocess.Popen[bytes] | None = None
         secret = "whsec_" + "Y2hlY2sgdGhlIGRvb3IgYmVmb3JlIHlvdSBnbyBvdXQ="
         self.machine.environment |= {"ORCHESTRATOR_EVENT_SECRETS": secret, "ORCHESTRATOR_LOCALHUB_OPTIONS": HUB}
 
@@ -115,12 +120,19 @@ class Installation:
         """Start it all."""
         self.machine.up()
         port = free_port()
-        self.machine.start("serve", "--port", str(port))
+        command = [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)]
+        with self.log.open("ab") as log:
+            self._server = subprocess.Popen(
+                command, env=self.machine.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self.url = f"http://127.0.0.1:{port}"
-        assert eventually(lambda: accepts(port), 30), "the web server did not start"
+        assert eventually(lambda: accepts(port), 30), self.log.read_text()
 
     def close(self) -> list[str]:
         """End it all; gives what should have ended by itself."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(30)
         return self.machine.close()
 
     def token(self, person: str, role: str) -> str:

@@ -73,7 +73,7 @@ class Frame:
             auto_reload=False,
         )
         self._templates.filters.update(FILTERS)
-        self._templates.globals.update(version=version("tiering-orchestrator"), Right=Right, abs=abs)
+        self._templates.globals.update(product=version("tiering-orchestrator"), Right=Right, abs=abs)
 
     async def page(self, request: Request, template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
         """Show a page in the frame."""

@@ -68,13 +68,11 @@ class PlanPages:
 
     async def show(self, request: Request) -> Response:
         """Show one plan."""
-        made, head, look = await self._found(request.path_params["digest"])
-        return await self._frame.page(request, "plan.html", **self._values(made, head, look))
+        return await self._frame.page(request, "plan.html", **await self._values(request))
 
     async def fresh(self, request: Request) -> Response:
         """Show what was counted in it by now."""
-        made, head, look = await self._found(request.path_params["digest"])
-        return await self._frame.part(request, "plan_counts.html", **self._values(made, head, look))
+        return await self._frame.part(request, "plan_counts.html", **await self._values(request))
 
     async def files(self, request: Request) -> Response:
         """Show the files of one batch of a plan, in their order."""
@@ -90,13 +88,17 @@ class PlanPages:
                 raise Refused(404, "The plan cannot be read", str(error), "/plans", "All plans") from error
         return await self._frame.page(request, "plan_files.html", head=head, rows=rows, number=number)
 
-    def _values(self, made: list[Stored], head: Head, look: Look) -> dict[str, Any]:
+    async def _values(self, request: Request) -> dict[str, Any]:
+        made, head, look = await self._found(request.path_params["digest"])
         policy = Policy.model_validate_json(head.policy) if head.policy else None
+        # Of a plan that is at work, or was, the pool's level holds a part already: it is no level "before" it.
+        begun = [one.run for one in made if one.run and (await self._live.story(one.run)).rounds]
         after = None
         if look.report is not None and look.pool is not None:
             after = look.pool.percent_after(look.report.freed)
         return {
-            "made": made, "head": head, "look": look, "policy": policy, "report": look.report, "pool": look.pool,
+            "made": made, "head": head, "look": look, "policy": policy, "report": look.report,
+            "pool": None if begun else look.pool, "begun": begun,
             "pool_after": after, "plan": made[-1].body if made else None, "to_path": to_path,
         }  # fmt: skip
 

@@ -123,7 +123,7 @@ class PolicyPages:
             triggers=[trigger_said(one) for one in policy.triggers] if policy else [],
             week=week(policy, now) if policy else [],
             zone=zone_of(policy) if policy else "UTC",
-            runs=[*runs, *ended.rows],
+            runs=[*(one for one in runs if one.run not in {each.run for each in ended.rows}), *ended.rows],
             policy_holds=holds,
             paused=any(hold.kind == "pause" for hold in holds),
         )

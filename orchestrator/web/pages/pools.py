@@ -53,7 +53,6 @@ class PoolPages:
             request,
             "pool.html",
             pool=view,
-            address=address(view),
             chosen=chosen,
             spans=list(SPANS),
             levels=points,
@@ -87,11 +86,6 @@ class PoolPages:
             if (one.body.get("site"), one.body.get("pool")) == (ref.site, ref.pool)
             and one.body.get("filesystem") in (None, ref.filesystem)
         ]  # fmt: skip
-
-
-def address(view: PoolView) -> str:
-    """Give the path of the pool's page."""
-    return f"/pools/{view.ref}"
 
 
 def thinned(levels: list[Level], most: int = MOST_POINTS) -> list[Level]:

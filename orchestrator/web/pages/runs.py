@@ -66,6 +66,8 @@ class RunList:
         if first and not state:
             open_rows = [row_of(one) for one in await self._live.open_runs.get() if policy in ("", one.policy)]
         ended = await asyncio.to_thread(ended_runs, self._live.engine.log, policy, state, before, after)
+        over = {one.run for one in ended.rows}  # Temporal's list is a moment behind
+        open_rows = [one for one in open_rows if one.run not in over]
         return await self._frame.page(
             request, "runs.html", open_rows=open_rows, ended=ended, policy=policy, state=state, states=STATES,
             first=first,

@@ -1,6 +1,7 @@
 """How figures, times and names are written on a page; whatever comes from outside stays on one harmless line."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,7 +75,7 @@ def short(when: datetime | str | None) -> Markup:
         return Markup("")
     now = datetime.now(UTC)
     near = abs(at - now) < timedelta(days=300)
-    text = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%d %b %H:%M}" if near else f"{at:%d %b %Y}"
+    text = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%d %b %H:%M} UTC" if near else f"{at:%d %b %Y}"
     whole = f"{at:%Y-%m-%d %H:%M:%S} UTC"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), whole, text)
 
@@ -119,7 +120,13 @@ def run_name(name: str) -> Markup:
 
 def body(value: Mapping[str, Any]) -> str:
     """What a record says, on one line; what is empty is left out."""
-    return ", ".join(f"{name}: {_short(one)}" for name, one in value.items() if one not in (None, "", {}, []))
+    parts = (f"{name.replace('_', ' ')} {_short(one, name)}" for name, one in value.items() if one not in _NOTHING)
+    return " · ".join(parts)
+
+
+def without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A record's body less some of its fields."""
+    return {name: one for name, one in value.items() if name not in names}
 
 
 def rate(limits: Any) -> str:
@@ -136,12 +143,21 @@ def rate(limits: Any) -> str:
     return ", ".join(words) or "no limit"
 
 
-def _short(value: Any) -> str:
+_NOTHING: tuple[Any, ...] = (None, "", {}, [], 0)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z")
+
+
+def _short(value: Any, name: str = "") -> str:
     if isinstance(value, Mapping):
-        return "{" + body(value) + "}"
+        inside = (f"{key.replace('_', ' ')} {_short(one, key)}" for key, one in value.items() if one not in _NOTHING)
+        return "(" + ", ".join(inside) + ")"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_short, value)) + "]"
+        return "(" + ", ".join(_short(one, name) for one in value) + ")"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return size(value) if "bytes" in name or name in ("used", "capacity") else f"{value:,}"
     text = line(value)
+    if found := _STAMP.fullmatch(text):
+        return f"{found[1]} {found[2]} UTC"
     return text[:12] + "…" if len(text) == 64 and text.isalnum() else text
 
 
@@ -188,6 +204,7 @@ FILTERS = {
     "pretty": pretty,
     "seconds": seconds,
     "utc_clock": utc_clock,
+    "without": without,
     "ago": ago,
     "amount": amount,
     "body": body,
