@@ -29,7 +29,7 @@ test: install ## Run the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long"
 
 proofs: install ## Run the long ones: kills, outages, storms, hundreds of examples
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m long
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m long
 
 fuzz: install ## Run the property tests with examples that nobody has tried yet
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -n $(WORKERS) \
