@@ -26,7 +26,7 @@ from workflows.pools import Level, PoolRef
 
 TARGET = Path(__file__).parent / "screenshots"
 TALLEST = 1500
-COLOURS = 64
+COLOURS = 128
 LOOKS = (("light", "light", {"width": 1280, "height": 800}), ("dark", "dark", {"width": 1280, "height": 800}), ("phone", "light", PHONE))  # fmt: skip
 POOL = PoolRef(site="london", pool="sas1", filesystem="mmfs1")
 

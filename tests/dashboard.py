@@ -210,5 +210,3 @@ def alter_record(state: Path, event: str) -> int:
         database.execute("UPDATE audit SET actor = 'nobody@nowhere' WHERE seq = ?", [seq])
     database.close()
     return int(seq)
-
-

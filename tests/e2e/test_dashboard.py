@@ -203,7 +203,9 @@ def test_every_control_is_reached_by_keys_and_shows_that_it_has_the_focus(chrome
     page.context.close()
 
 
-def test_a_viewer_is_offered_nothing_to_steer_and_refused_when_asking_all_the_same(chrome: Browser, stage: Stage) -> None:
+def test_a_viewer_is_offered_nothing_to_steer_and_refused_when_asking_all_the_same(
+    chrome: Browser, stage: Stage
+) -> None:
     page = page_of(chrome, stage, "viewer")
     page.goto(f"{stage.url}/runs/{stage.campaign}")
     assert page.get_by_role("button").all_inner_texts() == ["Sign out"]
@@ -254,10 +256,14 @@ def test_the_pages_show_the_stored_numbers_and_the_command_line_the_same(chrome:
     report = json.loads(ended.stdout)
     page = page_of(chrome, stage, "viewer")
     page.goto(f"{stage.url}/runs/{stage.failed}")
-    script = "rows => rows.map(row => [Number(row.dataset.files), Number(row.dataset.bytes), Number(row.dataset.failed)])"
+    script = (
+        "rows => rows.map(row => [Number(row.dataset.files), Number(row.dataset.bytes), Number(row.dataset.failed)])"
+    )
     bins = [[one["files"], one["bytes"], one["failed"]] for one in report["throughput"]["bins"]]
     assert bins and page.locator("#curve-numbers tbody tr").evaluate_all(script) == bins
-    points = page.locator(".layer.level .point[data-files]").evaluate_all("all => all.map(one => Number(one.dataset.files))")
+    points = page.locator(".layer.level .point[data-files]").evaluate_all(
+        "all => all.map(one => Number(one.dataset.files))"
+    )
     assert points[: len(bins)] == [files for files, _, _ in bins]
     assert sum(points[: len(bins)]) == report["reconciliation"]["done"]
 

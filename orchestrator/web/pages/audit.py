@@ -64,7 +64,7 @@ class AuditPage:
     async def verify(self, request: Request) -> Response:
         """Walk the whole audit now, and show the page again."""
         if self._frame.verification is not None:
-            await self._frame.verification.look(files=True)
+            await self._frame.verification.look(everything=True)
         return Response(status_code=303, headers={"Location": "/audit?done=verified"})
 
     async def badge(self, request: Request) -> Response:

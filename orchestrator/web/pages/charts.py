@@ -49,13 +49,11 @@ class Axes:
 def draw(title: str, axes: Axes, layers: Sequence[Layer]) -> Markup:
     """Draw the chart for a wide and for a narrow screen; the stylesheet shows one of them."""
     wide = _drawn(title, axes, layers, _WIDE, labels=7, dots=True)
-    narrow = _drawn(title, axes, layers, _NARROW, labels=3, dots=False)
+    narrow = _drawn(title, axes, layers, _NARROW, labels=4, dots=False)
     return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(wide, narrow)
 
 
-def _drawn(
-    title: str, axes: Axes, layers: Sequence[Layer], size: tuple[int, int], labels: int, dots: bool
-) -> Markup:
+def _drawn(title: str, axes: Axes, layers: Sequence[Layer], size: tuple[int, int], labels: int, dots: bool) -> Markup:
     chart = pygal.XY(
         width=size[0],
         height=size[1],
@@ -96,9 +94,11 @@ def _plain(tree: ET.Element, title: str, layers: Sequence[Layer]) -> ET.Element:
     tree.set("aria-label", title)
     for parent in list(tree.iter()):
         for child in list(parent):
-            if callable(child.tag) or child.tag in ("defs", "script", "style", "title"):
-                parent.remove(child)
-            elif child.get("class", "") in _CLUTTER:
+            if (
+                callable(child.tag)
+                or child.tag in ("defs", "script", "style", "title")
+                or child.get("class", "") in _CLUTTER
+            ):
                 parent.remove(child)
     for group in tree.iter("g"):
         kind = group.get("class", "")
@@ -128,9 +128,7 @@ def steps(low: float, high: float, most: int) -> list[float]:
     """Give round values between two bounds, at most so many, for the labels of an axis."""
     width = (high - low) or 1.0
     power = 10.0 ** (len(f"{int(width)}") - 1) if width >= 1 else 10.0 ** -len(f"{int(1 / width)}")
-    step = next(
-        one * power for one in (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 20, 50) if width / (one * power) <= most
-    )
+    step = next(one * power for one in (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10, 20, 50) if width / (one * power) <= most)
     first = -(-low // step) * step
     return [round(first + index * step, 9) for index in range(most + 1) if first + index * step <= high + step * 1e-6]
 

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from orchestrator.auditing.proof import Proof, prove
+from orchestrator.auditing.watching import ChainWatch
 from orchestrator.engine import Engine
 from orchestrator.web.access import admitted, refuse_cross_site
 from orchestrator.web.installation import installation
@@ -40,13 +41,14 @@ class Pages:
 
     engine: Engine
     frame: Frame
+    chain: ChainWatch
     live: Live = field(init=False)
     verification: Verification = field(init=False)
 
     def __post_init__(self) -> None:
         engine, frame = self.engine, self.frame
         self.live = Live(engine)
-        self.verification = Verification(engine.log, self._prove)
+        self.verification = Verification(engine.log, self.chain, self._prove)
         frame.holds, frame.verification = engine.holds, self.verification
         self.overview = Overview(frame, self.live)
         self.runs = RunList(frame, self.live)
@@ -67,9 +69,8 @@ class Pages:
         await self.plans.close()
         await self.live.close()
 
-    def _prove(self, files: bool) -> Proof:
-        settings, storage = self.engine.settings, self.live.storage
-        return prove(self.engine.log, storage, settings.public_keys, files=files)
+    def _prove(self) -> Proof:
+        return prove(self.engine.log, self.live.storage, self.engine.settings.public_keys)
 
 
 class Dashboard:
@@ -163,7 +164,8 @@ class Dashboard:
                     return _to_sign_in(request)
                 return await self._problem(request, problem)
             try:
-                pages = await self._over(await installation(request).engine())
+                there = installation(request)
+                pages = await self._over(await there.engine(), there.chain)
                 return await page(pages)(request)
             except Refused as refused:
                 return await self._refused(request, refused)
@@ -172,11 +174,11 @@ class Dashboard:
 
         return shown
 
-    async def _over(self, engine: Engine) -> Pages:
+    async def _over(self, engine: Engine, chain: ChainWatch) -> Pages:
         if self._pages is None or self._pages.engine is not engine:
             async with self._opening:
                 if self._pages is None or self._pages.engine is not engine:
-                    former, self._pages = self._pages, Pages(engine, self._frame)
+                    former, self._pages = self._pages, Pages(engine, self._frame, chain)
                     if former is not None:
                         await former.close()
         return self._pages

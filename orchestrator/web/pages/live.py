@@ -19,7 +19,7 @@ from orchestrator.reporting.standing import Standing, Standings
 from orchestrator.reporting.story import JobTime, Story
 from orchestrator.runs import RunSummary, list_runs
 from orchestrator.versions import Version, VersionError
-from orchestrator.web.pages.kept import Kept
+from orchestrator.web.pages.fresh import Fresh
 from workflows.policy import Policy
 
 MOST_OPEN = 200
@@ -76,11 +76,11 @@ class Live:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.storage = open_storage(engine.settings.storage)
-        self.open_runs = Kept(self._open_runs, fresh=0.8, stale=15)
-        self.pools = Kept(self._pools, fresh=5, stale=120)
-        self.versions = Kept(self._versions, fresh=3, stale=60)
-        self.next_starts = Kept(self._next_starts, fresh=20, stale=600)
-        self._standings: OrderedDict[str, tuple[Standings, Kept[Standing]]] = OrderedDict()
+        self.open_runs = Fresh(self._open_runs, fresh=0.8, stale=15)
+        self.pools = Fresh(self._pools, fresh=5, stale=120)
+        self.versions = Fresh(self._versions, fresh=3, stale=60)
+        self.next_starts = Fresh(self._next_starts, fresh=20, stale=600)
+        self._standings: OrderedDict[str, tuple[Standings, Fresh[Standing]]] = OrderedDict()
         self._stories: OrderedDict[str, tuple[Story, int]] = OrderedDict()
         self._policies: dict[str, _Read] = {}
         self._reading = asyncio.Lock()
@@ -96,7 +96,7 @@ class Live:
         """Say where an open run stands. Raises NoSuchRun and RunError."""
         if run not in self._standings:
             standings = Standings(self.engine.client, self.engine.settings, run)
-            self._standings[run] = (standings, Kept(standings.look, fresh=0.5, stale=3))
+            self._standings[run] = (standings, Fresh(standings.look, fresh=0.5, stale=3))
         self._standings.move_to_end(run)
         while len(self._standings) > MOST_FOLLOWED:
             await self._drop(next(iter(self._standings)))
@@ -132,7 +132,7 @@ class Live:
         return told
 
     async def policy(self, version: Version) -> Policy:
-        """Read the policy of a version; versions never change, so each is read once. Raises VersionError and Missing."""
+        """Read the policy of a version; versions never change, each is read once. Raises VersionError and Missing."""
         return (await asyncio.to_thread(self._read, version)).policy
 
     async def _drop(self, run: str) -> None:
@@ -141,9 +141,7 @@ class Live:
         standings.close()
 
     async def _open_runs(self) -> list[RunSummary]:
-        return await list_runs(
-            self.engine.client, self.engine.settings.task_queue, is_open=True, limit=MOST_OPEN
-        )
+        return await list_runs(self.engine.client, self.engine.settings.task_queue, is_open=True, limit=MOST_OPEN)
 
     async def _pools(self) -> list[PoolView]:
         statuses = await self.engine.watches.all()

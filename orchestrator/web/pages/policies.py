@@ -219,5 +219,3 @@ def _chosen(history: Sequence[Version], text: str | None, default: Version | Non
     if text is None:
         return default if default is not None or len(history) < 1 else history[-1]
     return next((one for one in history if str(one.number) == text), history[-1])
-
-

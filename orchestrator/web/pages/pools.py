@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from activities.ledger.finding import Wanted
-from activities.ledger.records import Stored
+from activities.ledger.records import Stored, quoted
 from orchestrator.pool_views import PoolView, pool_history
 from orchestrator.web.pages.charts import Axes, Layer, Point, draw
 from orchestrator.web.pages.frame import Frame, Refused
@@ -21,7 +21,7 @@ SPANS = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(da
          "30d": timedelta(days=30)}  # fmt: skip
 MOST_POINTS = 240
 MOST_DECISIONS = 100
-BEGINS, ENDS = ("drain",), ("end", "block", "settle")
+BEGINS, ENDS = ("drain",), ("end", "block")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class PoolPages:
         log = self._live.engine.log
         if not log.is_there():
             return []
-        text = f'"pool":"{view.ref.pool}"'
-        found = log.find(Wanted(event="pool.*", text=text, since=since), limit=MOST_DECISIONS).records
+        said = f'"pool":{quoted(view.ref.pool)}'
+        found = log.find(Wanted(event="pool.*", said=said, since=since), limit=MOST_DECISIONS).records
         ref = view.ref
         return [
             one for one in found

@@ -269,9 +269,4 @@ def curve(view: View) -> Curve | None:
 
 
 def _stairs(bars: list[Point], width: float) -> list[tuple[float, float | None]]:
-    return [
-        corner for one in bars for corner in ((one.at - width / 2, one.value), (one.at + width / 2, one.value))
-    ]
-
-
-
+    return [corner for one in bars for corner in ((one.at - width / 2, one.value), (one.at + width / 2, one.value))]

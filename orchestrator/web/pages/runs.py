@@ -97,9 +97,8 @@ def ended_runs(
     """Give a page of ended runs, the newest first."""
     if not log.is_there():
         return Rows([], None, None)
-    # A canonical body holds exactly this text; the finder looks for it in any case, so states are compared again.
-    text = f'"state":"{state}"' if state else None
-    wanted = Wanted(event=Event.RUN_ENDED, policy=policy or None, text=text)
+    said = f'"state":"{state}"' if state in STATES else None
+    wanted = Wanted(event=Event.RUN_ENDED, policy=policy or None, said=said)
     page = log.find(wanted, before=before, after=after, limit=limit)
     begun = log.of_runs([str(one.run) for one in page.records], Event.RUN_STARTED)
     newer = None if before is None and after is None else page.newer

@@ -17,7 +17,9 @@ class SignIn:
 
     async def show(self, request: Request) -> Response:
         """Ask for a token."""
-        return await self._frame.page(request, "sign_in.html", trouble=None, next=_next(request.query_params.get("next")))
+        return await self._frame.page(
+            request, "sign_in.html", trouble=None, next=_next(request.query_params.get("next"))
+        )
 
     async def enter(self, request: Request) -> Response:
         """Take a token, and open a session for it."""

@@ -110,9 +110,7 @@ class Steering:
     async def _limits(self, run: str, actor: str, form: Form) -> RunStatus:
         concurrency, window = _text(form, "concurrency"), _text(form, "window")
         given = {name: _text(form, name).replace(",", "") for name in ("files", "bytes", "jobs")}
-        rate = {
-            f"{name}_per_minute": text if name == "bytes" else int(text) for name, text in given.items() if text
-        }
+        rate = {f"{name}_per_minute": text if name == "bytes" else int(text) for name, text in given.items() if text}
         limits = NewLimits(
             actor=actor,
             reason=_reason(form),

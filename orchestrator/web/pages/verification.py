@@ -1,4 +1,4 @@
-"""Whether the audit is as it was written: walked again and again in the background, so that no page waits for it."""
+"""Whether the audit is as it was written: looked at again and again in the background, so that no page waits for it."""
 
 import asyncio
 import threading
@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditError
 from orchestrator.auditing.proof import Proof
+from orchestrator.auditing.watching import ChainWatch
 
-PAUSE = 10.0
-"""Seconds between two walks, at least."""
+PAUSE = 4.0
+"""Seconds between two looks, at least."""
 SHARE = 0.05
-"""The part of the time that walking may take."""
-FILES_EVERY = 900.0
-"""Seconds between two looks at what the storage holds of manifests and outcomes."""
+"""The part of the time that looking may take."""
+ALL_EVERY = 900.0
+"""Seconds between two proofs of all of it: checkpoints, and what the storage holds of manifests and outcomes."""
 
 
 @dataclass(frozen=True)
@@ -39,58 +40,59 @@ class Badge:
 
 @dataclass
 class Verification:
-    """Walks the audit in a thread of its own for as long as `watching` runs; `look` walks once."""
+    """Looks at the audit in a thread for as long as `watching` runs; `look` does it once."""
 
     log: AuditLog
-    prove: Callable[[bool], Proof]
+    chain: ChainWatch
+    prove: Callable[[], Proof]
     badge: Badge = field(default_factory=Badge)
     _once: threading.Lock = field(default_factory=threading.Lock)
-    _files_at: float = float("-inf")
+    _all_at: float = float("-inf")
 
     async def watching(self) -> None:
-        """Walk again and again."""
+        """Look again and again."""
         while True:
             badge = await self.look()
             await asyncio.sleep(max(PAUSE, badge.took / SHARE))
 
-    async def look(self, *, files: bool = False) -> Badge:
-        """Walk the whole chain now; `files` looks at the storage too, which is done now and then anyway."""
-        return await asyncio.to_thread(self._look, files)
+    async def look(self, *, everything: bool = False) -> Badge:
+        """Verify what is new and a part of what is old; or the whole chain, the checkpoints and the storage."""
+        return await asyncio.to_thread(self._look, everything)
 
-    def _look(self, files: bool) -> Badge:
+    def _look(self, everything: bool) -> Badge:
         with self._once:
             began = time.monotonic()
-            with_files = files or began - self._files_at > FILES_EVERY
             try:
-                if not self.log.is_there():
-                    self.badge = Badge(ok=True, at=datetime.now(UTC))
-                    return self.badge
-                proof = self.prove(with_files)
+                self.badge = self._looked(everything, began) if self.log.is_there() else Badge(True, at=_now())
             except AuditError as error:
-                self.badge = Badge(unreadable=str(error), at=datetime.now(UTC), took=time.monotonic() - began)
-                return self.badge
-            if with_files:
-                self._files_at = began
-            self.badge = self._told(proof, with_files, time.monotonic() - began)
+                self.badge = Badge(unreadable=str(error), at=_now(), took=time.monotonic() - began)
             return self.badge
 
-    def _told(self, proof: Proof, with_files: bool, took: float) -> Badge:
-        damages = tuple(f"{one.name} of record {one.seq} {one.why}" for one in proof.damages)
-        if proof.damages_in_all > len(damages):
-            damages = (*damages, f"{proof.damages_in_all - len(damages):,} more files are not what they were")
-        if not with_files:  # What the last look at the storage found still counts.
-            damages = self.badge.damages
-        doubts = tuple(f"checkpoint {one.name}: {one.why}" for one in proof.doubts)
+    def _looked(self, everything: bool, began: float) -> Badge:
+        verdict = (self.chain.full() if everything else self.chain.look()).verdict
+        kept = self.badge
+        doubts, damages, files, signed = kept.doubts, kept.damages, kept.files, kept.signed
+        if everything or began - self._all_at > ALL_EVERY:
+            proof = self.prove()
+            doubts = tuple(f"checkpoint {one.name}: {one.why}" for one in proof.doubts)
+            damages = tuple(f"{one.name} of record {one.seq} {one.why}" for one in proof.damages)
+            if proof.damages_in_all > len(damages):
+                damages = (*damages, f"{proof.damages_in_all - len(damages):,} more files are not what they were")
+            files, signed, self._all_at = proof.files, proof.signed, began
         return Badge(
-            ok=proof.chain.ok and not doubts and not damages,
-            records=proof.chain.count,
-            head=proof.chain.head,
-            at=datetime.now(UTC),
-            took=took,
-            broken_at=proof.broken_at,
-            why=proof.chain.why,
-            files=proof.files if with_files else self.badge.files,
+            ok=verdict.ok and not doubts and not damages,
+            records=verdict.count,
+            head=verdict.head,
+            at=_now(),
+            took=time.monotonic() - began,
+            broken_at=verdict.broken_at,
+            why=verdict.why,
+            files=files,
             doubts=doubts,
             damages=damages,
-            signed=proof.signed,
+            signed=signed,
         )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class Fresh(Generic[T]):
     """The last answer of a question; asked anew when it is older than `fresh` seconds, at most once at a time.
 
     Up to `stale` seconds the last answer is given while the new one is on its way; an older one is waited for. Errors
