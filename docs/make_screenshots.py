@@ -27,7 +27,8 @@ from workflows.pools import Level, PoolRef
 TARGET = Path(__file__).parent / "screenshots"
 TALLEST = 1500
 COLOURS = 128
-LOOKS = (("light", "light", {"width": 1280, "height": 800}), ("dark", "dark", {"width": 1280, "height": 800}), ("phone", "light", PHONE))  # fmt: skip
+DESK = {"width": 1280, "height": 800}
+LOOKS = (("light", "light", DESK), ("dark", "dark", DESK), ("phone", "light", PHONE))
 POOL = PoolRef(site="london", pool="sas1", filesystem="mmfs1")
 
 

@@ -203,9 +203,7 @@ def test_every_control_is_reached_by_keys_and_shows_that_it_has_the_focus(chrome
     page.context.close()
 
 
-def test_a_viewer_is_offered_nothing_to_steer_and_refused_when_asking_all_the_same(
-    chrome: Browser, stage: Stage
-) -> None:
+def test_a_viewer_is_offered_nothing_to_steer_and_refused_all_the_same(chrome: Browser, stage: Stage) -> None:
     page = page_of(chrome, stage, "viewer")
     page.goto(f"{stage.url}/runs/{stage.campaign}")
     assert page.get_by_role("button").all_inner_texts() == ["Sign out"]

@@ -9,6 +9,7 @@ import pygal
 from markupsafe import Markup
 
 _WIDE, _NARROW = (1000, 270), (420, 260)
+_INLINE = ("defs", "script", "style", "title")
 _CLUTTER = ("titles", "plot text-overlay", "plot tooltip-overlay")
 
 Value = tuple[float, float | None]
@@ -133,8 +134,13 @@ def steps(low: float, high: float, most: int) -> list[float]:
     return [round(first + index * step, 9) for index in range(most + 1) if first + index * step <= high + step * 1e-6]
 
 
-_LENGTHS = [1, 2, 5, 10, 15, 30, *(60 * each for each in (1, 2, 5, 10, 15, 30)), *(3600 * each for each in (1, 2, 3, 6, 12)),
-            *(86_400 * each for each in (1, 2, 7, 14, 30, 90, 180, 365))]  # fmt: skip
+_MINUTES, _HOURS, _DAYS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12), (1, 2, 7, 14, 30, 90, 180, 365)
+_LENGTHS = [
+    *_MINUTES,
+    *(60 * each for each in _MINUTES),
+    *(3600 * each for each in _HOURS),
+    *(86_400 * each for each in _DAYS),
+]
 
 
 def _moments(start: float, end: float, most: int) -> list[float]:

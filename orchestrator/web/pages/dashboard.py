@@ -165,7 +165,7 @@ class Dashboard:
                 return await self._problem(request, problem)
             try:
                 there = installation(request)
-                pages = await self._over(await there.engine(), there.chain)
+                pages = await self._over(await there.engine(), there.chain())
                 return await page(pages)(request)
             except Refused as refused:
                 return await self._refused(request, refused)

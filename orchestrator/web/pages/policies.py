@@ -148,7 +148,7 @@ class PolicyPages:
                 texts.append("" if one.removed else self._live.engine.versions.read(one).decode(errors="replace"))
             except VersionError as error:
                 texts.append(f"# {error}\n")
-        return list(_lines(*texts, f"version {old.number}", f"version {new.number}"))
+        return list(_lines(texts[0], texts[1], f"version {old.number}", f"version {new.number}"))
 
 
 def no_policy(name: str) -> Refused:
@@ -205,8 +205,8 @@ def trigger_said(trigger: Trigger) -> str:
         return f"{trigger.schedule.cron} ({trigger.schedule.timezone})"
     if trigger.threshold is not None:
         mark = trigger.threshold
-        every = duration_text(mark.check_every)
-        return f"pool {mark.pool} at {percent_text(mark.upper)}, down to {percent_text(mark.lower)}, looked at every {every}"
+        upper, lower, every = percent_text(mark.upper), percent_text(mark.lower), duration_text(mark.check_every)
+        return f"pool {mark.pool} at {upper}, down to {lower}, looked at every {every}"
     if trigger.event is not None:
         return f"event {trigger.event.type}"
     if trigger.after is not None:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -11,10 +12,10 @@ from starlette.responses import Response
 from activities.ledger.finding import Wanted
 from activities.ledger.records import Stored, quoted
 from orchestrator.pool_views import PoolView, pool_history
+from orchestrator.reporting.figures import size
 from orchestrator.web.pages.charts import Axes, Layer, Point, draw
 from orchestrator.web.pages.frame import Frame, Refused
 from orchestrator.web.pages.live import Live
-from orchestrator.web.pages.words import size
 from workflows.pools import Level
 
 SPANS = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(days=1), "7d": timedelta(days=7),
@@ -153,7 +154,8 @@ def chart(view: PoolView, levels: list[Level], drains: list[Drained]) -> Markup:
         Point(
             one.at.timestamp(),
             one.percent,
-            f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {one.percent:.2f} %, {size(one.used)} of {size(one.capacity)}",
+            f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {one.percent:.2f} %, "
+            f"{size(one.used)} of {size(one.capacity)}",
             (("at", one.at.astimezone(UTC).isoformat()), ("used", str(one.used)), ("capacity", str(one.capacity))),
         )
         for one in levels
@@ -169,7 +171,7 @@ def chart(view: PoolView, levels: list[Level], drains: list[Drained]) -> Markup:
 
 def _gap(levels: list[Level]) -> float | None:
     """Tell from which distance on two samples are not joined: nobody measured between them."""
-    apart = sorted((b.at - a.at).total_seconds() for a, b in zip(levels, levels[1:], strict=False))
+    apart = sorted((b.at - a.at).total_seconds() for a, b in pairwise(levels))
     return None if len(apart) < 8 else max(20 * apart[len(apart) // 2], 600.0)
 
 

@@ -15,12 +15,13 @@ from activities.manifests import ManifestDamaged
 from activities.storage import Missing
 from orchestrator.outcome_files import OUTCOMES, NoOutcomes, Wanted, count_files, read_files, reasons_of
 from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_of, with_every_reason
+from orchestrator.reporting.figures import size
 from orchestrator.reporting.standing import Standing
 from orchestrator.runs import RunError
 from orchestrator.web.pages.charts import Axes, Layer, Point, draw
 from orchestrator.web.pages.frame import Frame, Refused
 from orchestrator.web.pages.live import Live, Told
-from orchestrator.web.pages.words import counted, number, size
+from orchestrator.web.pages.words import counted, number
 from workflows.plan import OutcomeCounts
 from workflows.run import RunState
 
