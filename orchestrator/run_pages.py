@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.runs import LATEST_RUNS, NoSuchRun, RunSummary, of_queue, quoted, summary_of
 
-_LONGEST_CURSOR = 4096
+_MARK = 9
 
 
 class BadCursor(ValueError):
@@ -42,7 +43,8 @@ async def page_of_runs(
     client: Client, queue: str, wanted: RunsWanted, *, limit: int, cursor: str | None = None
 ) -> RunPage:
     """Give a page of the runs of the installation with this task queue. Raises BadCursor."""
-    found = client.list_workflows(_query(queue, wanted), page_size=limit, next_page_token=_token(cursor))
+    query = _query(queue, wanted)
+    found = client.list_workflows(query, page_size=limit, next_page_token=_token(cursor, query))
     try:
         await found.fetch_next_page()
     except RPCError as error:
@@ -53,7 +55,7 @@ async def page_of_runs(
     runs = [await summary_of(one) for one in page]
     return RunPage(
         [one for one in runs if wanted.policy in (None, one.policy)],
-        base64.urlsafe_b64encode(found.next_page_token).decode().rstrip("=") if found.next_page_token else None,
+        _cursor(found.next_page_token, query) if found.next_page_token else None,
     )
 
 
@@ -89,15 +91,26 @@ def _query(queue: str, wanted: RunsWanted) -> str:
 
 
 def _moment(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _token(cursor: str | None) -> bytes | None:
+def _cursor(token: bytes, query: str) -> str:
+    return base64.urlsafe_b64encode(_mark(token, query) + token).decode().rstrip("=")
+
+
+def _token(cursor: str | None, query: str) -> bytes | None:
+    """Give Temporal's own token; one that is not of this very list would be tried again and again there."""
     if cursor is None:
         return None
     try:
-        if len(cursor) > _LONGEST_CURSOR:
-            raise BadCursor("this cursor is too long for one of ours")
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True) or None
-    except (binascii.Error, ValueError) as error:
-        raise BadCursor("this cursor is none of ours: begin at the first page again") from error
+        content = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    mark, token = content[:_MARK], content[_MARK:]
+    if not token or mark != _mark(token, query):
+        raise BadCursor("this cursor is none of this list: begin at the first page again")
+    return token
+
+
+def _mark(token: bytes, query: str) -> bytes:
+    return hashlib.sha256(query.encode() + b"\0" + token).digest()[:_MARK]

@@ -25,6 +25,7 @@ SECURE_COOKIE: Final = "__Host-tiering_session"
 CHANNEL: Final = "api"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_INVALID = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of `orchestrator tokens create`, or of the OIDC issuer.")
 _COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, description="The session of a browser that signed in.")
@@ -76,7 +77,7 @@ class Guarded(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler."""
         handle = super().get_route_handler()
-        right = _right_of(self)
+        right = right_of(self)
 
         async def guarded(request: Request) -> Response:
             caller = await admitted(request)
@@ -88,6 +89,14 @@ class Guarded(APIRoute):
             return await handle(request)
 
         return guarded
+
+
+def right_of(route: APIRoute) -> Right:
+    """Give what a route needs; a route that does not say so does not get far enough to be served."""
+    found = [one.dependency.right for one in route.dependencies if isinstance(one.dependency, Needs)]
+    if len(found) != 1:
+        raise AssertionError(f"{route.path} must say what it needs, once")
+    return found[0]
 
 
 def caller(request: Request) -> Caller:
@@ -127,7 +136,7 @@ async def identify(request: Request, text: str) -> Caller:
     try:
         found = await _identified(there, text)
     except Problem as problem:
-        if problem.status == 401:
+        if problem.status == 401 and not isinstance(problem, Outdated):
             there.attempts.failed(address, identity, text)
         raise
     there.attempts.succeeded(address, text)
@@ -181,15 +190,20 @@ async def _identified(there: Installation, text: str) -> Caller:
     raise _refused("This is no token." if len(text) <= MOST_SECRET else "This is no token; it is too long for one.")
 
 
+class Outdated(Problem):
+    """The token was good once: whoever sends it guesses nothing, and must hear why it is no good any more."""
+
+
 def _holder(token: Token, expires: datetime, how: Literal["token", "session"]) -> Caller:
     trouble = token.trouble(datetime.now(UTC))
     if trouble is not None:
-        raise _refused(f"The token {token.id} is {trouble}: ask an admin for another one.", kind=f"{trouble}-token")
+        text = f"The token {token.id} is {trouble}: ask an admin for another one."
+        raise Outdated(401, f"{trouble}-token", text, headers=_INVALID)
     return Caller(token.person, token.role, expires, how, token.id)
 
 
-def _refused(text: str, kind: str = "wrong-token") -> Problem:
-    return Problem(401, kind, text, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+def _refused(text: str) -> Problem:
+    return Problem(401, "wrong-token", text, headers=_INVALID)
 
 
 def _host(origin: str) -> str:
@@ -197,13 +211,6 @@ def _host(origin: str) -> str:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return "?"
-
-
-def _right_of(route: APIRoute) -> Right:
-    found = [one.dependency.right for one in route.dependencies if isinstance(one.dependency, Needs)]
-    if len(found) != 1:
-        raise AssertionError(f"{route.path} must say what it needs, once")
-    return found[0]
 
 
 def _check_query(request: Request, route: APIRoute) -> None:

@@ -100,7 +100,7 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            if not self._path.startswith(_KEPT):
+            if not (self._path.startswith(_KEPT) and message["status"] in (200, 304)):
                 headers.setdefault("Cache-Control", "no-store")
             if self._secure:
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")

@@ -15,12 +15,12 @@ from orchestrator.holding import freeze as set_freeze
 from orchestrator.holding import thaw as lift_freeze
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import engine
-from orchestrator.web.parameters import Answer, Body, NeededReason, Reason, Sequence, Site
+from orchestrator.web.parameters import Answer, Body, Maybe, NeededReason, Reason, Sequence, Site
 from orchestrator.web.problems import declared, unknown
 
 router = APIRouter(prefix="/holds", tags=["holds"], route_class=Guarded)
 
-_LABEL = r"^[^=\x00-\x1f\x7f]{1,100}=[^\x00-\x1f\x7f]{0,400}$"
+_LABEL = r"^[^=\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}=[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,400}$"
 
 
 class HoldLine(Answer):
@@ -48,10 +48,8 @@ class Freezing(Body):
     """What is frozen: all, or what a site and a label cover; with `runs` the open runs pause too."""
 
     reason: NeededReason
-    site: Site | None = None
-    label: Annotated[str | None, Field(pattern=_LABEL, description="Only policies with this label: `name=value`.")] = (
-        None
-    )
+    site: Maybe[Site] = None
+    label: Maybe[Annotated[str, Field(pattern=_LABEL, description="Only policies with it: `name=value`.")]] = None
     runs: bool = False
 
 

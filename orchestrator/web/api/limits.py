@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import Field
@@ -37,9 +37,9 @@ class LimitList(Answer):
 
 
 class NewLimit(Body):
-    """A new limit; null lifts the one that holds."""
+    """A new limit; `off` lifts the one that holds."""
 
-    jobs: Annotated[int | None, Field(ge=1, le=100_000)]
+    jobs: Annotated[int, Field(ge=1, le=100_000)] | Literal["off"]
     reason: Reason = ""
 
 
@@ -63,8 +63,8 @@ async def set_limit(request: Request, who: Who, site: SiteName, wanted: NewLimit
     known = await known_sites(there)
     if site not in known:
         raise unknown(f"No policy and no run is at this site; known: {', '.join(sorted(known)) or 'none yet'}.")
-    put = SiteLimits(there.log).put
-    return _line(await asyncio.to_thread(put, site, wanted.jobs, actor=who.actor, reason=wanted.reason, key=new_key()))
+    put, jobs = SiteLimits(there.log).put, None if wanted.jobs == "off" else wanted.jobs
+    return _line(await asyncio.to_thread(put, site, jobs, actor=who.actor, reason=wanted.reason, key=new_key()))
 
 
 def _line(limit: SiteLimit) -> LimitLine:

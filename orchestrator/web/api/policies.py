@@ -22,7 +22,18 @@ from orchestrator.versions import Version, VersionError
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.api.holds import HoldLine, hold_line, new_key
 from orchestrator.web.installation import engine, installation
-from orchestrator.web.parameters import Answer, Body, Limit, NeededReason, Number, Offset, PolicyName, Reason, Site
+from orchestrator.web.parameters import (
+    Answer,
+    Body,
+    Limit,
+    Maybe,
+    NeededReason,
+    Number,
+    Offset,
+    PolicyName,
+    Reason,
+    Site,
+)
 from orchestrator.web.problems import declared, unknown
 from workflows.starts import StartState
 
@@ -124,7 +135,7 @@ class Starting(Body):
     """Why a run is to start, and at which site where the policy has several."""
 
     reason: NeededReason
-    site: Site | None = None
+    site: Maybe[Site] = None
 
 
 class Started(Answer):

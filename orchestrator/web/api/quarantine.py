@@ -3,21 +3,35 @@
 import asyncio
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from activities.quarantine import Failing, Quarantine, Which
 from orchestrator.releasing import release as let_go
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import engine
-from orchestrator.web.parameters import Answer, Body, FilesLimit, NeededReason, Offset, OfSite, PathText, Site, Word
+from orchestrator.web.parameters import (
+    Answer,
+    Body,
+    FilesLimit,
+    Maybe,
+    NeededReason,
+    Offset,
+    OfSite,
+    PathText,
+    Site,
+    Word,
+    needs_one_of,
+)
 from orchestrator.web.problems import declared, unknown
 from workflows.names import to_path
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"], route_class=Guarded)
+
+_CHOICES = ("paths", "failed", "every")
 
 
 class FailingFile(Answer):
@@ -62,15 +76,17 @@ class Releasing(Body):
     """Which files are planned again: named ones, all with a reason of failure, or all; one of these."""
 
     why: NeededReason
-    paths: Annotated[tuple[PathText, ...], Field(max_length=500, description="Path texts.")] = ()
-    failed: Annotated[str | None, Field(min_length=1, max_length=100, description="All that failed so.")] = None
-    every: bool = False
-    site: Site | None = None
+    model_config = ConfigDict(json_schema_extra=needs_one_of(*_CHOICES, only_one=True))
+
+    paths: Maybe[Annotated[tuple[PathText, ...], Field(min_length=1, max_length=500, description="Path texts.")]] = None
+    failed: Maybe[Annotated[str, Field(min_length=1, max_length=100, description="All that failed so.")]] = None
+    every: Maybe[Literal[True]] = None
+    site: Maybe[Site] = None
 
     @model_validator(mode="after")
     def _one_choice(self) -> "Releasing":
-        if sum((bool(self.paths), self.failed is not None, self.every)) != 1:
-            raise ValueError("expects exactly one of paths, failed, every")
+        if len(self.model_fields_set & set(_CHOICES)) != 1:
+            raise ValueError(f"expects exactly one of {', '.join(_CHOICES)}")
         return self
 
 
@@ -125,7 +141,7 @@ async def show_file(
 async def release(request: Request, who: Who, wanted: Releasing) -> Released:
     """Let files be planned again, as if they had never failed."""
     log = (await engine(request)).log
-    which = Which(site=wanted.site, reason=wanted.failed, paths=tuple(to_path(path) for path in wanted.paths))
+    which = Which(site=wanted.site, reason=wanted.failed, paths=tuple(to_path(path) for path in wanted.paths or ()))
     count = await _asked(request, lambda quarantine: let_go(quarantine, log, which, actor=who.actor, reason=wanted.why))
     return Released(released=count)
 

@@ -158,7 +158,7 @@ class RunFiles(Answer):
     next: int | None = Field(description="`offset` of the next page; null at the end.")
 
 
-@router.get("", summary="List runs", responses=declared(401, 403, 422, 429, 500, 503))
+@router.get("", summary="List runs", responses=declared(401, 403, 409, 422, 429, 500, 503))
 async def list_runs(
     request: Request,
     policy: OfPolicy = None,
@@ -174,7 +174,7 @@ async def list_runs(
     try:
         page = await page_of_runs(there.client, there.settings.task_queue, wanted, limit=limit, cursor=cursor)
     except BadCursor as error:
-        raise Problem(422, "invalid", f"{str(error).capitalize()}.") from None
+        raise Problem(409, "conflict", f"{str(error).capitalize()}.") from None
     return RunList(runs=[RunLine.model_validate(one) for one in page.runs], next=page.following)
 
 

@@ -1,10 +1,10 @@
 """Steering an open run: pause, resume, cancel, new limits, skipping a stage; and approving or rejecting its plan."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from orchestrator import runs
@@ -13,7 +13,17 @@ from orchestrator.holding import resume_run
 from orchestrator.run_pages import known_run
 from orchestrator.web.access import APPROVES, STEERS, Guarded, Who
 from orchestrator.web.installation import answered, engine
-from orchestrator.web.parameters import Answer, Body, DigestWord, NeededReason, Reason, RunName
+from orchestrator.web.parameters import (
+    Answer,
+    Body,
+    DigestWord,
+    Maybe,
+    Moment,
+    NeededReason,
+    Reason,
+    RunName,
+    needs_one_of,
+)
 from orchestrator.web.problems import Problem, declared
 from workflows.run import NewLimits, Phase, RunState, RunStatus
 from workflows.running import Rate
@@ -21,6 +31,8 @@ from workflows.running import Rate
 router = APIRouter(prefix="/runs/{run}", tags=["steering"], route_class=Guarded)
 _ANSWERS = declared(400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503)
 _MOST = 2**53 - 1
+_RATES = ("files_per_minute", "bytes_per_minute", "jobs_per_minute")
+_LIMITS = ("concurrency", "rate", "window")
 
 
 class Pauser(Answer):
@@ -63,7 +75,7 @@ class Why(Body):
 class Pausing(Why):
     """A pause, until somebody resumes or a moment comes."""
 
-    until: Annotated[AwareDatetime | None, Field(description="Go on by itself then.")] = None
+    until: Annotated[Maybe[Moment], Field(description="Go on by itself then.")] = None
 
 
 class Cancelling(Why):
@@ -75,31 +87,38 @@ class Cancelling(Why):
 class Skipping(Why):
     """A stage to leave out; default: the one that waits now."""
 
-    stage: Annotated[int | None, Field(ge=1, le=20)] = None
+    stage: Maybe[Annotated[int, Field(ge=1, le=20)]] = None
 
 
 class NewRate(Body):
     """How fast a run may go; the strictest of those given holds."""
 
-    files_per_minute: Annotated[int | None, Field(ge=1, le=_MOST)] = None
-    bytes_per_minute: Annotated[int | None, Field(ge=1, le=_MOST)] = None
-    jobs_per_minute: Annotated[int | None, Field(ge=1, le=_MOST)] = None
+    model_config = ConfigDict(json_schema_extra=needs_one_of(*_RATES))
+
+    files_per_minute: Maybe[Annotated[int, Field(ge=1, le=_MOST)]] = None
+    bytes_per_minute: Maybe[Annotated[int, Field(ge=1, le=_MOST)]] = None
+    jobs_per_minute: Maybe[Annotated[int, Field(ge=1, le=_MOST)]] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "NewRate":
+        if not self.model_fields_set:
+            raise ValueError(f"name at least one of {', '.join(_RATES)}")
+        return self
 
 
 class Setting(Why):
     """New limits of a run from its next batch on; what is not named stays as it is."""
 
-    concurrency: Annotated[int | None, Field(ge=1, le=1000, description="Jobs in flight at a time.")] = None
-    rate: NewRate | None = None
-    rate_off: Annotated[bool, Field(description="No rate holds any more.")] = False
-    window: Annotated[bool | None, Field(description="Whether the run keeps to its windows.")] = None
+    model_config = ConfigDict(json_schema_extra=needs_one_of(*_LIMITS))
+
+    concurrency: Maybe[Annotated[int, Field(ge=1, le=1000, description="Jobs in flight at a time.")]] = None
+    rate: Annotated[Maybe[NewRate | Literal["off"]], Field(description="`off`: no rate holds any more.")] = None
+    window: Annotated[Maybe[bool], Field(description="Whether the run keeps to its windows.")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "Setting":
-        if self.concurrency is None and self.rate is None and not self.rate_off and self.window is None:
-            raise ValueError("name at least one of concurrency, rate, rate_off, window")
-        if self.rate is not None and (self.rate_off or self.rate == NewRate()):
-            raise ValueError("a rate names at least one limit, and is not off at the same time")
+        if not self.model_fields_set & set(_LIMITS):
+            raise ValueError(f"name at least one of {', '.join(_LIMITS)}")
         return self
 
 
@@ -121,7 +140,7 @@ class Rejecting(Body):
 async def pause(request: Request, who: Who, run: RunName, wanted: Pausing) -> Steered:
     """Begin nothing more in a run until it is resumed, or until a time; jobs in flight end."""
     if wanted.until is not None and wanted.until <= datetime.now(UTC):
-        raise Problem(422, "invalid", "`until` is over: name a time to come.")
+        raise Problem(409, "conflict", "`until` is over: name a time to come.")
     there = await _known(request, run)
     return _steered(
         await answered(lambda: runs.pause(there.client, run, actor=who.actor, reason=wanted.reason, until=wanted.until))
@@ -167,8 +186,8 @@ async def set_limits(request: Request, who: Who, run: RunName, wanted: Setting) 
         actor=who.actor,
         reason=wanted.reason,
         concurrency=wanted.concurrency,
-        rate=None if wanted.rate is None else Rate.model_construct(**dict(wanted.rate)),
-        rate_off=wanted.rate_off,
+        rate=Rate.model_construct(**dict(wanted.rate)) if isinstance(wanted.rate, NewRate) else None,
+        rate_off=wanted.rate == "off",
         window=wanted.window,
     )
     return _steered(await answered(lambda: runs.set_limits(there.client, run, limits)))
