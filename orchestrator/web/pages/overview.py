@@ -124,7 +124,7 @@ def wrong_lately(log: AuditLog, since: datetime) -> list[Wrong]:
     """Give what went wrong, the newest first: failed runs, alerts of pools, missed starts, schedules that run out."""
     if not log.is_there():
         return []
-    failed = Wanted(event=Event.RUN_ENDED, since=since, said='"state":"failed"')
+    failed = Wanted(event=Event.RUN_ENDED, since=since, said=('"state":"failed"',))
     found: list[Stored] = list(log.find(failed, limit=MOST_WRONG).records)
     for event in (Event.POOL_ALERT, Event.START_MISSED, Event.SCHEDULES_RUNNING_OUT):
         found += log.records(event=event, since=since, limit=MOST_WRONG, newest=True)

@@ -109,7 +109,7 @@ class PlanPages:
             head = await asyncio.to_thread(read_head, self._live.storage, f"plans/{digest}")
         except (ManifestDamaged, Missing) as error:
             raise Refused(404, "No such plan", f"{error}", "/plans", "All plans") from error
-        wanted = Wanted(event=Event.PLAN_MADE, said=f'"digest":"{digest}"')
+        wanted = Wanted(event=Event.PLAN_MADE, said=(f'"digest":"{digest}"',))
         made, _ = await asyncio.to_thread(self._made, wanted, None)
         return made[::-1], head, self._look(digest, made[0] if made else None, head)
 

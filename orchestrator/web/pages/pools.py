@@ -80,7 +80,7 @@ class PoolPages:
         if not log.is_there():
             return []
         said = f'"pool":{quoted(view.ref.pool)}'
-        found = log.find(Wanted(event="pool.*", said=said, since=since), limit=MOST_DECISIONS).records
+        found = log.find(Wanted(event="pool.*", said=(said,), since=since), limit=MOST_DECISIONS).records
         ref = view.ref
         return [
             one for one in found

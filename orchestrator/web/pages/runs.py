@@ -11,7 +11,7 @@ from starlette.responses import Response
 from activities.ledger.events import Event
 from activities.ledger.finding import Wanted
 from activities.ledger.log import AuditLog
-from activities.ledger.records import Stored
+from activities.ledger.records import Stored, quoted
 from orchestrator.reporting.standing import Standing
 from orchestrator.runs import RunSummary
 from orchestrator.web.pages.frame import Frame
@@ -97,8 +97,9 @@ def ended_runs(
     """Give a page of ended runs, the newest first."""
     if not log.is_there():
         return Rows([], None, None)
-    said = f'"state":"{state}"' if state in STATES else None
-    wanted = Wanted(event=Event.RUN_ENDED, policy=policy or None, said=said)
+    said = [f'"policy":{quoted(policy)}'] if policy else []
+    said += [f'"state":"{state}"'] if state in STATES else []
+    wanted = Wanted(event=Event.RUN_ENDED, said=tuple(said))
     page = log.find(wanted, before=before, after=after, limit=limit)
     begun = log.of_runs([str(one.run) for one in page.records], Event.RUN_STARTED)
     newer = None if before is None and after is None else page.newer

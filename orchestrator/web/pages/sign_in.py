@@ -18,19 +18,19 @@ class SignIn:
     async def show(self, request: Request) -> Response:
         """Ask for a token."""
         return await self._frame.page(
-            request, "sign_in.html", trouble=None, next=_next(request.query_params.get("next"))
+            request, "sign_in.html", trouble=None, next=onward(request.query_params.get("next"))
         )
 
     async def enter(self, request: Request) -> Response:
         """Take a token, and open a session for it."""
         form = await read_form(request)
-        onward = _next(form.get("next"))
-        answer = RedirectResponse(onward, 303)
+        place = onward(form.get("next"))
+        answer = RedirectResponse(place, 303)
         try:
             await sign_in(request, form.get("token", ""), answer)
         except Problem as problem:
             return await self._frame.page(
-                request, "sign_in.html", problem.status, trouble=str(problem.detail), next=onward
+                request, "sign_in.html", problem.status, trouble=str(problem.detail), next=place
             )
         return answer
 
@@ -41,7 +41,7 @@ class SignIn:
         return answer
 
 
-def _next(text: str | None) -> str:
+def onward(text: str | None) -> str:
     """Give the page to go on to, one of ours or the first one: no address may lead elsewhere."""
     if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
         return "/"
