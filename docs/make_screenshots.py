@@ -64,7 +64,7 @@ def _live(there: Installation) -> tuple[str, dict[str, str]]:
     there.apply(CAMPAIGN % 3, reason="three jobs at a time, the Hub can bear it")
     there.apply(PURGE)
     there.apply(ALERTED)
-    there.apply(DRAIN % ("62%", "55%"))
+    there.apply(DRAIN % ("70%", "63%"))
     action = {"kind": "path_fail", "code": "target_error", "message": "the drive of the target is busy"}
     there.faults({"match": {"file": "*shot_00[0-3]*.dpx"}, "action": action},
                  {"match": {"file": "*shot_000*.wav"}, "action": action})  # fmt: skip
@@ -77,7 +77,7 @@ def _live(there: Installation) -> tuple[str, dict[str, str]]:
     assert pause.returncode == 0, pause.stderr
     token = there.token("ann", "admin")
     headers = {"Authorization": f"Bearer {token}"}
-    assert eventually(lambda: _ended_jobs(there, campaign, headers) > 40, 60)
+    assert eventually(lambda: _ended_jobs(there, campaign, headers) > 40, 180)
     digest = _digest(there, waiting, headers)
     plan = _digest(there, campaign, headers)
     return token, {
@@ -139,13 +139,13 @@ def _yesterdays(there: Installation) -> None:
     """Keep levels of the days before: growth by day, and a drain whenever the upper mark was reached."""
     settings = load_settings(state_dir=there.machine.state)
     samples = PoolSamples(settings.samples.get_secret_value())
-    capacity, level, now = 160 << 20, 46.0, datetime.now(UTC)
+    capacity, level, now = 160 << 20, 60.0, datetime.now(UTC)
     start = now - timedelta(days=7)
     for minute in range(0, 7 * 1440 - 30, 20):
         at = start + timedelta(minutes=minute)
         level += 0.11 * (1 + math.sin(minute / 1440 * 2 * math.pi)) + 0.03 * math.sin(minute / 37)
-        if level > 62:
-            level = 55.0
+        if level > 70:
+            level = 63.0
         samples._last_minute = 0
         samples.keep({POOL: Level(at=at, used=int(capacity * level / 100), capacity=capacity)})
     samples.close()
@@ -181,7 +181,7 @@ def _digest(there: Installation, run: str, headers: dict[str, str]) -> str:
         text = httpx.get(f"{there.url}/runs/{run}", headers=headers, timeout=20).text
         return text.partition('href="/plans/')[2][:64]
 
-    assert eventually(lambda: len(found()) == 64, 30)
+    assert eventually(lambda: len(found()) == 64, 60)
     return found()
 
 

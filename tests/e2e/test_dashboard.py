@@ -124,6 +124,20 @@ def test_a_campaign_is_watched_paused_and_resumed_and_its_bar_moves_by_itself(ch
     page.context.close()
 
 
+def test_a_page_that_is_open_offers_what_fits_when_somebody_else_pauses_the_run(chrome: Browser, stage: Stage) -> None:
+    page = page_of(chrome, stage, "operator")
+    page.goto(f"{stage.url}/runs/{stage.campaign}")
+    expect(page.get_by_text("Pause", exact=True)).to_be_visible()
+    given = {"Authorization": f"Bearer {stage.tokens['admin']}"}
+    told = {"reason": "a word from elsewhere"}
+    assert httpx.post(f"{page.url}/pause", data=told, headers=given, timeout=30).status_code == 303
+    expect(page.get_by_role("button", name="Resume the run")).to_be_visible()
+    expect(page.get_by_role("region", name="Who did what")).to_contain_text("a word from elsewhere")
+    assert httpx.post(f"{page.url}/resume", data=told, headers=given, timeout=30).status_code == 303
+    expect(page.get_by_text("Pause", exact=True)).to_be_visible()
+    page.context.close()
+
+
 def test_without_a_script_a_run_is_slowed_down_by_a_form(chrome: Browser, stage: Stage) -> None:
     page = page_of(chrome, stage, "operator", java_script_enabled=False)
     page.goto(f"{stage.url}/runs/{stage.campaign}")

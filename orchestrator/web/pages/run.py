@@ -73,6 +73,14 @@ class View:
         """Whether something can still happen."""
         return self.told.ended is None and self.state not in {str(one) for one in RunState if one.final}
 
+    @property
+    def mark(self) -> str:
+        """What the forms around the live part hang on: with another mark the whole page is another."""
+        if not self.is_open:
+            return "over"
+        wanted = self.standing.progress.status.approval if self.standing is not None else None
+        return f"{'paused' if self.state == RunState.PAUSED else 'open'} {wanted.digest if wanted is not None else ''}"
+
 
 class RunPage:
     """One run."""

@@ -144,6 +144,7 @@ def rate(limits: Any) -> str:
 
 
 _NOTHING: tuple[Any, ...] = (None, "", {}, [], 0)
+_BYTES = ("used", "capacity", "need", "tranche", "in_flight", "room", "planned", "done_bytes", "confirmed", "before")
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z")
 
 
@@ -154,7 +155,7 @@ def _short(value: Any, name: str = "") -> str:
     if isinstance(value, list):
         return "(" + ", ".join(_short(one, name) for one in value) + ")"
     if isinstance(value, int) and not isinstance(value, bool):
-        return size(value) if "bytes" in name or name in ("used", "capacity") else f"{value:,}"
+        return size(value) if "bytes" in name or name in _BYTES else f"{value:,}"
     text = line(value)
     if found := _STAMP.fullmatch(text):
         return f"{found[1]} {found[2]} UTC"

@@ -22,10 +22,18 @@ function follow(part) {
       throw new Error(String(answer.status));
     }
     const text = await answer.text();
-    if (text !== last && !isUsed(part)) {
-      put(part, text);
-      last = text;
+    if (text === last || isUsed(part)) {
+      return;
     }
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    if (markIn(fresh) !== markIn(part)) {
+      if (!isWriting()) {
+        location.reload();
+      }
+      return;
+    }
+    put(part, fresh);
+    last = text;
   }
 
   async function step() {
@@ -52,10 +60,18 @@ function isUsed(part) {
   return marks || (part.contains(document.activeElement) && document.activeElement !== document.body);
 }
 
-function put(part, text) {
+// A part that bears another mark than before wants another page around it: other forms, or none.
+function markIn(root) {
+  return root.querySelector("[data-mark]")?.dataset.mark;
+}
+
+function isWriting() {
+  return Boolean(document.activeElement?.closest("form"));
+}
+
+function put(part, fresh) {
   const open = [...part.querySelectorAll("details")].map((one) => one.open);
   const scrolled = [...part.querySelectorAll(".scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
-  const fresh = new DOMParser().parseFromString(text, "text/html");
   part.replaceChildren(...fresh.body.childNodes);
   part.querySelectorAll("details").forEach((one, index) => {
     one.open = open[index] ?? one.open;
@@ -63,10 +79,6 @@ function put(part, text) {
   part.querySelectorAll(".scroll").forEach((one, index) => {
     [one.scrollLeft, one.scrollTop] = scrolled[index] ?? [0, 0];
   });
-  if (part.querySelector("[data-over]")) {
-    part.dataset.done = "";
-    location.reload();
-  }
 }
 
 // A page that leads to what was just done forgets the word for it, so that a reload does not say it again.
