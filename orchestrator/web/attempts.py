@@ -51,7 +51,7 @@ class Attempts:
 
     def _wait(self, key: str) -> float:
         count, _ = self._level(key)
-        return 0.0 if count < ALLOWED else (count - ALLOWED + 1) * WINDOW / ALLOWED
+        return max(0.0, count - (ALLOWED - 1)) * WINDOW / ALLOWED
 
     def _level(self, key: str) -> tuple[float, float]:
         """Give the failures that still count: a bucket that leaks."""

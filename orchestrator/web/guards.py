@@ -52,10 +52,10 @@ class Guards:
             async with asyncio.timeout(ANSWER_WITHIN) as limit:
                 answer.limit = limit
                 await self._app(scope, receive, answer.send)
-        except Exception as error:
+        except Exception:
             if answer.started:
                 raise
-            if isinstance(error, TimeoutError):
+            if answer.limit is not None and answer.limit.expired():
                 error = Problem(503, "slow", f"This took longer than {ANSWER_WITHIN:.0f} s, and was given up.")
             await problem_of(error, request).answer()(scope, receive, answer.send)
 

@@ -93,11 +93,12 @@ async def engine(request: Request) -> Engine:
 
 
 async def answered(act: Callable[[], Awaitable[T]]) -> T:
-    """Give a worker some time to answer. Raises TimeoutError with a sentence."""
+    """Give a run some time to answer. Raises TimeoutError with a sentence."""
     try:
         async with asyncio.timeout(ANSWERED_WITHIN):
             return await act()
     except TimeoutError:
         raise TimeoutError(
-            f"No worker answered in {ANSWERED_WITHIN:.0f} s. What was asked may still happen: look before asking again."
+            f"The run did not answer in {ANSWERED_WITHIN:.0f} s: no worker is there, or it is paused and acts on it later. "
+            "What was asked may still happen: look before asking again."
         ) from None

@@ -1,5 +1,7 @@
 """A machine whose API answers, with a token for each role, a run that has ended and one that waits for approval."""
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -67,6 +69,14 @@ class ApiMachine:
         assert answer.status_code == status, answer.text
         return answer.json()
 
+    def add_files(self, name: str, count: int = 5) -> None:
+        """Make more files for the next plan, last opened a year ago."""
+        old = time.time() - 365 * 86_400
+        for number in range(count):
+            path = self.machine.projects / f"{name}{number}.mov"
+            path.write_bytes(name.encode() * 100)
+            os.utime(path, (old, old))
+
     def start(self, policy: str, who: Role | str = Role.OPERATOR) -> str:
         """Start a run of an applied policy."""
         run = self.post(f"/policies/{policy}/runs", who, {"reason": "a test"}, status=202)["run"]
@@ -85,13 +95,13 @@ class ApiMachine:
         def asked() -> bool:
             return any(one["run"] == run for one in self.get("/approvals")["waiting"])
 
-        assert eventually(asked, within=30)
+        assert eventually(asked, within=30), self.get(f"/runs/{run}")
         found: dict[str, Any] = next(one for one in self.get("/approvals")["waiting"] if one["run"] == run)
         return found
 
 
 @contextmanager
-def api_machine(folder: Path, *, files: int = 30) -> Iterator[ApiMachine]:
+def api_machine(folder: Path, *, files: int = 30, **environment: str) -> Iterator[ApiMachine]:
     """Start a machine with its API and two applied policies: `archive`, and `asks`, which wants four eyes."""
     machine = Machine(folder / "machine")
     try:
@@ -99,7 +109,7 @@ def api_machine(folder: Path, *, files: int = 30) -> Iterator[ApiMachine]:
         machine.policy()
         asks = machine.policy("asks")
         asks.write_text(asks.read_text() + APPROVED)
-        machine.up(api=True)
+        machine.up(api=True, **environment)
         applied = machine.run("apply", "--yes")
         assert applied.returncode == 0, applied.stderr
         here = ApiMachine(machine)
