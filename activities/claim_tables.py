@@ -5,7 +5,7 @@ from sqlalchemy.dialects import sqlite
 
 from activities.ledger.layouts import versioned
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _metadata = MetaData()
 _NUMBER = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -23,6 +23,7 @@ holders = Table(
     Column("token", Text, nullable=False),
     Column("taken_us", BigInteger, nullable=False),
     Column("until_us", BigInteger, nullable=False),
+    Column("silent_us", BigInteger),
 )
 
 paths = Table(

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
@@ -76,7 +77,9 @@ class Claiming:
         Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
-            taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=again, most=most)
+            taken = await self._take(
+                place, site, batch, trees=trees, job=job, turn=turn, again=again, silencing=False, most=most
+            )
             if taken is None:
                 return None
             claim, others = taken
@@ -95,8 +98,13 @@ class Claiming:
     async def take_over(
         self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None, turn: int = 0
     ) -> Claim:
-        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more."""
-        taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=False, most=None)
+        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more.
+
+        The claim tells for how long none has; one that was taken over and died before it sent counts too.
+        """
+        taken = await self._take(
+            place, site, batch, trees=trees, job=job, turn=turn, again=False, silencing=True, most=None
+        )
         assert taken is not None, "nothing bounds it"
         return taken[0]
 
@@ -110,11 +118,11 @@ class Claiming:
         job: int | None,
         turn: int,
         again: bool,
+        silencing: bool,
         most: int | None,
     ) -> tuple[Claim, dict[str, Holder]] | None:
-        taking = await asyncio.to_thread(
-            self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again, most=most
-        )
+        prepare = partial(self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again)
+        taking = await asyncio.to_thread(prepare, silencing=silencing, most=most)
         taken = await self._change(taking)
         if isinstance(taken, Overtaken):
             raise taken
@@ -123,6 +131,10 @@ class Claiming:
     async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
         return await self._call(self._claims.still_has, claim)
+
+    async def may_send(self, claim: Claim) -> bool:
+        """Tell whether a claim counts for a while yet, and note that its batch may be sent from now on."""
+        return await self._call(self._claims.may_send, claim)
 
     async def release(self, place: Place, turn: int | None = None) -> None:
         """Give the files of a batch back, unless a later attempt than that of `turn` has them."""

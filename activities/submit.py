@@ -280,13 +280,13 @@ class Submits:
             holds=lambda: self._holds(decision),
             tell=lambda why: waits_for.__setitem__(0, why),
         )
-        return await submission.send(in_doubt=in_doubt)
+        return await submission.send(in_doubt=in_doubt, silent=decision.claim.silent)
 
     async def _holds(self, decision: Decision) -> bool:
-        """Tell whether a decision may still be sent: it is young, and its claim is still ours."""
+        """Tell whether a decision may still be sent, as it is about to be: it is young, and its claim still ours."""
         if time.monotonic() - decision.made > FRESH_FOR:
             return False
-        return await self.claiming.still_has(decision.claim)
+        return await self.claiming.may_send(decision.claim)
 
     async def _ended(self, request: SubmitBatch, batch: Batch, error: Exception | None = None) -> SubmittedBatch:
         """Settle a batch that has no job: all was left out, or with `error` the rest of it failed."""

@@ -311,6 +311,7 @@ BODY: dict[Event, dict[str, str]] = {
         "site": "site of the Hub",
         "files": "how many files are planned again",
         "digest": "SHA-256 over their paths",
+        "paths": "their path texts, when a person released a few; absent for many",
         "why": "a person released them, or a run did them all the same",
         "reason": "why, in the actor's words",
     },

@@ -47,7 +47,10 @@ class Evidence:
     def damages(self) -> Iterator[Damage]:
         """Give everything that is missing or changed, in the order of the records."""
         for record in self._records():
-            fault = self._fault(record)
+            try:
+                fault = self._fault(record)
+            except (LookupError, TypeError, ValueError) as error:  # a forged record may name anything
+                fault = Fault(f"record {record.seq}", f"changed: it names nothing that can be looked at: {error!r}")
             if fault is not None:
                 yield Damage(seq=record.seq, run=record.run, name=fault.name, why=fault.why)
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SITE = "london"
 OURS, THEIRS = Place("ours", 1, 0), Place("theirs", 1, 0)
 A_DAY_AGO = text(f"UPDATE claim_holders SET until_us = until_us - {86_400_000_000}")
+A_MINUTE_OF_SILENCE = text(f"UPDATE claim_holders SET silent_us = silent_us - {60_000_000}")
 
 # Every process wants all files, a few at a time in an order of its own, and says which it got.
 CLAIMER = """
@@ -172,6 +173,23 @@ def test_a_later_attempt_takes_the_claim_over_and_the_first_one_hears_of_it(clai
     assert others == {}
     assert (claims.still_has(first), claims.still_has(second)) == (False, True)
     assert take(claims, THEIRS, "/a", "/b", "/c") == {"/b": "ours", "/c": "ours"}
+
+
+def test_how_long_a_batch_was_not_sent_outlives_the_attempts_that_only_looked(claims: Claims, url: str) -> None:
+    claims.take(OURS, SITE, ["/a"], turn=1)
+
+    def take_over(turn: int) -> Claim:
+        taken = claims.together([claims.taking(OURS, SITE, ["/a"], turn=turn, silencing=True)])[0]
+        assert taken is not None and not isinstance(taken, Overtaken)
+        return taken[0]
+
+    assert take_over(2).silent < 30
+    raw(url, lambda connection: connection.execute(A_MINUTE_OF_SILENCE))
+    third = take_over(3)
+    assert 60 <= third.silent < 90
+    assert claims.may_send(third)
+    assert take_over(4).silent < 30, "the third may have sent it"
+    assert not claims.may_send(third)
 
 
 def test_an_earlier_attempt_neither_takes_a_claim_back_nor_gives_it_back(claims: Claims) -> None:
