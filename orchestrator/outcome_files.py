@@ -50,11 +50,15 @@ class NoOutcomes(LookupError):
 
 
 class Wanted(NamedTuple):
-    """Which files: those of an outcome, of a reason, and with an error, which is a reason or a part of a message."""
+    """Which files: those of an outcome, of a reason, and with an error, which is a reason or a part of a message.
+
+    With `after` only those behind this ordinal of the plan.
+    """
 
     outcome: str | None = None
     reason: str | None = None
     error: str | None = None
+    after: int | None = None
 
 
 ALL = Wanted()
@@ -168,6 +172,9 @@ def _filter(wanted: Wanted) -> Any:
         if value is not None:
             same = pc.field(column) == value
             found = same if found is None else found & same
+    if wanted.after is not None:
+        behind = pc.field("ordinal") > wanted.after
+        found = behind if found is None else found & behind
     if wanted.error is not None:
         said = pc.match_substring(pc.field("message"), wanted.error, ignore_case=True)
         has = (pc.field("reason") == wanted.error) | said

@@ -76,6 +76,12 @@ class AuditLog:
         with self._database.reading() as connection:
             return _by_key(connection, {key}).get(key)
 
+    def of_runs(self, runs: Sequence[str], event: str) -> dict[str, Stored]:
+        """Give the last record of an event of each of some runs, by run."""
+        query = select(audit).where(audit.c.event == event, audit.c.run.in_(runs)).order_by(audit.c.seq)
+        with self._database.reading() as connection:
+            return {str(row.run): _stored(row) for row in connection.execute(query)}
+
     def records(
         self,
         run: str | None = None,

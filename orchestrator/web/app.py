@@ -35,6 +35,7 @@ from orchestrator.web.api import (
 from orchestrator.web.events import EventsDoor
 from orchestrator.web.guards import Guards
 from orchestrator.web.installation import Installation
+from orchestrator.web.pages.dashboard import Dashboard
 from orchestrator.web.problems import Mistake, Problem, ProblemDocument, on_http_error, on_problem, on_wrong_request
 
 API: Final = "/api/v1"
@@ -61,11 +62,12 @@ ROUTERS: Final = (
 
 def application(settings: Settings) -> FastAPI:
     """Make the application for an installation; nothing is connected before the first request."""
-    installation = Installation(settings)
+    installation, dashboard = Installation(settings), Dashboard()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await dashboard.close()
         await installation.close()
 
     app = FastAPI(
@@ -91,6 +93,7 @@ def application(settings: Settings) -> FastAPI:
     app.include_router(api)
     app.include_router(probes.router)
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)
+    app.router.routes.extend(dashboard.routes)
     app.add_middleware(Guards, secure=installation.secure)
     app.add_middleware(CountedRequests)  # Around the guards: what they turn away counts too.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # As the framework documents it.

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/limits", tags=["limits"], route_class=Guarded)
 
 
 class LimitLine(Answer):
-    """The jobs of all runs that may be in flight at a site, in a queue of it or for a target; null: any, or no limit."""
+    """The jobs of all runs that may be in flight at a site, in a queue of it or for a target; null is any, or none."""
 
     site: str | None
     queue: str | None
