@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -27,16 +27,18 @@ def send(url: str, message: Message) -> str | None:
     sender = _sender(url)
     html = message.html if any(_shows_html(server.notify_format) for server in sender) else None
     kind = _types()[message.urgency]
-    with _overheard() as said:
-        try:
-            arrived = sender.notify(
-                title=message.title,
-                body=message.text if html is None else html,
-                body_format=apprise.NotifyFormat.TEXT if html is None else apprise.NotifyFormat.HTML,
-                notify_type=kind,
-            )
-        except Exception as error:  # A service's plugin may raise anything; what it says may hold the address.
-            return without(url, f"{type(error).__name__}: {error}")
+    said: list[str] = []
+    for server in sender:
+        server.notify = _overhearing(server.notify, said)
+    try:
+        arrived = sender.notify(
+            title=message.title,
+            body=message.text if html is None else html,
+            body_format=apprise.NotifyFormat.TEXT if html is None else apprise.NotifyFormat.HTML,
+            notify_type=kind,
+        )
+    except Exception as error:  # A service's plugin may raise anything; what it says may hold the address.
+        return without(url, f"{type(error).__name__}: {error}")
     return None if arrived else without(url, "; ".join(said[-3:]) or "the service did not take it")
 
 
@@ -77,7 +79,7 @@ def _sender(url: str) -> Any:
         secure_logging=True,
     )
     sender = apprise.Apprise(asset=asset)
-    with _overheard():
+    with _overheard([]):
         known = sender.add(url)
     if not known or len(sender) != 1:
         raise NoService("Apprise knows no service of this address")
@@ -102,24 +104,34 @@ def _types() -> dict[Urgency, Any]:
 class _Overheard(logging.Handler):
     """Keeps what one thread's plugin logs, which may hold addresses and goes nowhere else."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self._said = said
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
         if record.thread == self._thread:
-            self.said.append(record.getMessage())
+            self._said.append(record.getMessage())
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
+def _overheard(said: list[str]) -> Iterator[None]:
     logger = logging.getLogger("apprise")
     logger.propagate = False
-    handler = _Overheard()
+    handler = _Overheard(said)
     logger.addHandler(handler)
     try:
-        yield handler.said
+        yield
     finally:
         logger.removeHandler(handler)
+
+
+def _overhearing(notify: Callable[..., bool], said: list[str]) -> Callable[..., bool]:
+    """Listen in the thread in which Apprise lets a plugin work, which is none of ours."""
+
+    def heard(*given: Any, **named: Any) -> bool:
+        with _overheard(said):
+            return notify(*given, **named)
+
+    return heard

@@ -99,7 +99,7 @@ def _state(how: "TargetHealth", known: bool) -> str:
     if how.failures:
         again = f", tried again at {how.next_try:%H:%M:%S} UTC" if how.next_try else ""
         return f"failed {show.counted(how.failures, 'time')} in a row{again}: {how.error}"
-    return "well"
+    return "well" if how.last_sent else "not used yet"
 
 
 def _print_notices(found: "list[Listed]") -> None:

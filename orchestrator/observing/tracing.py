@@ -70,4 +70,16 @@ def traced_application(application: Any) -> Any:
         return application
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
-    return OpenTelemetryMiddleware(application, tracer_provider=_current[-1], exclude_spans=["send", "receive"])
+    return OpenTelemetryMiddleware(
+        application,
+        tracer_provider=_current[-1],
+        exclude_spans=["send", "receive"],
+        server_request_hook=_without_query,
+    )
+
+
+def _without_query(span: Any, scope: Any) -> None:
+    """What is asked for may name files: of an address only the path is kept."""
+    for name in ("http.url", "http.target", "url.full", "url.query"):
+        if name in (span.attributes or {}):
+            span.set_attribute(name, "" if name == "url.query" else scope.get("path", ""))

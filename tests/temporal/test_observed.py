@@ -1,6 +1,7 @@
 """A real run as those see it who watch over it: metrics, probes, one trace, and names in the logs."""
 
 import asyncio
+import base64
 import io
 import json
 import logging
@@ -12,17 +13,22 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from orchestrator.health import application
 from orchestrator.logs import configure_logs
 from orchestrator.observing.activities import Observed
+from orchestrator.observing.door import open_door
+from orchestrator.observing.tracing import traced, traced_application
 from orchestrator.observing.working import observed_worker
 from orchestrator.runs import run_report, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
+from orchestrator.web.signature import keys_of, signed_headers
 from tests.documented_metrics import ALERTS, DASHBOARD, expressions, metrics_in
 from tests.local_hub import LocalHub
 from tests.otlp import Receiver, receiver
@@ -141,3 +147,25 @@ async def metrics(asks: aiohttp.ClientSession) -> str:
 def value(text: str, name: str, label: str = "") -> float:
     found = [line for line in text.splitlines() if re.match(rf"{name}(\{{|\s)", line) and label in line]
     return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+
+async def test_a_request_to_the_api_begins_the_trace_and_is_counted_by_its_route(
+    client: Client, settings: Settings, traces: Receiver
+) -> None:
+    secret = "whsec_" + base64.b64encode(b"x" * 32).decode()
+    told = settings.model_copy(update={"traces_url": traces.url, "event_secrets": SecretStr(secret)})
+    body = json.dumps({"specversion": "1.0", "id": "e1", "source": "/test", "type": "test.event"}).encode()
+    headers = {"content-type": "application/cloudevents+json", **signed_headers(keys_of(secret)[0], body)}
+    with traced(told, "api"):
+        served = open_door(traced_application(application(told)), "127.0.0.1", 0)
+        async with served as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as asks:
+            async with asks.post("/events?path=/a/secret.mov", data=body, headers=headers) as answer:
+                assert answer.status == 202, await answer.text()
+            async with asks.get("/no/such/0123456789") as answer:
+                assert answer.status == 404
+            text = await metrics(asks)
+    (signal,) = [one for one in traces.spans if one.name == "SignalWithStartWorkflow:RouteEvents"]
+    assert "POST /events" in traces.above(signal), traces.above(signal)
+    assert value(text, "orchestrator_api_request_seconds_count", 'route="/events",status="2xx"') == 1
+    assert "0123456789" not in text
+    assert not [one for one in traces.spans if "secret.mov" in str(one.attributes)]
