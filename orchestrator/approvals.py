@@ -11,7 +11,8 @@ from activities.ledger.log import AuditLog
 from orchestrator.engine import Engine
 from orchestrator.runs import RunError, run_status
 
-_LOOKED_AT = 5_000
+_LOOKED_AT = 500
+_AFTER = 200
 _AT_ONCE = 20
 _WITHIN = 10.0
 _DECIDED = (
@@ -59,16 +60,14 @@ def _undecided(log: AuditLog) -> list[str]:
     """Name the runs that asked for a word and of which nothing later is told that would end the wait."""
     if not log.is_there():
         return []
+    since = datetime.now(UTC) - timedelta(days=1)
     asked = {
         str(one.run): one.seq
         for one in log.records(event=Event.APPROVAL_WANTED, newest=True, limit=_LOOKED_AT)
-        if datetime.fromisoformat(one.body["expires"]) > datetime.now(UTC) - timedelta(days=1)
+        if datetime.fromisoformat(one.body["expires"]) > since
     }
-    if not asked:
-        return []
-    first = min(asked.values())
-    for event in _DECIDED:
-        for one in log.records(event=event, after=first, limit=100_000):
-            if one.run in asked and one.seq > asked[one.run]:
-                del asked[one.run]
-    return list(asked)
+    return [
+        run
+        for run, seq in asked.items()
+        if all(one.event not in _DECIDED for one in log.records(run=run, after=seq, limit=_AFTER))
+    ]

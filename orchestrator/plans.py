@@ -15,7 +15,6 @@ from activities.plan_report import PlanReport
 from activities.plan_report import report_plan as count_plan
 from activities.quarantine import Quarantine
 from activities.storage import Missing, Storage, open_storage
-from orchestrator.engine import Engine
 from orchestrator.settings import Settings
 from workflows.plan import Plan
 from workflows.policy import Policy
@@ -73,12 +72,12 @@ def made_plans(
     return MadePlans(plans, page[-1].seq if len(wanted) > limit else None)
 
 
-def plan_head(there: Engine, digest: str) -> dict[str, Any]:
+def plan_head(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
     """Give what the manifest says of a plan, and the audit. Raises NoSuchPlan and ManifestDamaged."""
-    storage = open_storage(there.settings.storage)
+    storage = open_storage(settings.storage)
     head = read_head(storage, _manifest(storage, digest))
     policy = Policy.model_validate_json(head.policy) if head.policy else None
-    made = [one for one in _records(there.log, None) if one.body["digest"] == digest]
+    made = [one for one in _records(log, None) if one.body["digest"] == digest]
     last = made[-1].body if made else {}
     return {
         **head.model_dump(include={"digest", "policy_digest", "files", "bytes", "batches"}),
@@ -109,11 +108,11 @@ def plan_files(settings: Settings, digest: str, *, offset: int, limit: int) -> P
     return PlanFiles(found, ends[-1] if ends else 0)
 
 
-def report_of(there: Engine, digest: str) -> dict[str, Any]:
+def report_of(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
     """Count what is in a plan. Raises NoSuchPlan, InventoryGone and ManifestDamaged."""
-    storage, settings = open_storage(there.settings.storage), there.settings
+    storage = open_storage(settings.storage)
     head = read_head(storage, _manifest(storage, digest))
-    made = [one for one in _records(there.log, None) if one.body["digest"] == digest]
+    made = [one for one in _records(log, None) if one.body["digest"] == digest]
     if not made or head.policy is None:
         raise InventoryGone("No run has made this plan, so what it was made from is not known.")
     plan = Plan.model_validate({**made[-1].body, "policy_digest": head.policy_digest})

@@ -52,12 +52,12 @@ class Guards:
             async with asyncio.timeout(ANSWER_WITHIN) as limit:
                 answer.limit = limit
                 await self._app(scope, receive, answer.send)
-        except Exception:
+        except Exception as error:
             if answer.started:
                 raise
-            if answer.limit is not None and answer.limit.expired():
-                error = Problem(503, "slow", f"This took longer than {ANSWER_WITHIN:.0f} s, and was given up.")
-            await problem_of(error, request).answer()(scope, receive, answer.send)
+            late = answer.limit is not None and answer.limit.expired()
+            problem = problem_of(error, request) if not late else _slow()
+            await problem.answer()(scope, receive, answer.send)
 
 
 class _Body:
@@ -113,6 +113,10 @@ def _refuse_oversized(request: Request) -> None:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > 12 or int(length) > LARGEST_BODY):
         raise _oversized()
+
+
+def _slow() -> Problem:
+    return Problem(503, "slow", f"This took longer than {ANSWER_WITHIN:.0f} s, and was given up.")
 
 
 def _oversized() -> Problem:

@@ -1,6 +1,7 @@
 """What the web server holds of its installation between two requests: one engine, the tokens, the live connections."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -8,12 +9,16 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from activities.ledger.log import AuditLog
+from activities.storage import open_storage
+from orchestrator.applied_reader import AppliedReader
 from orchestrator.auditing.watching import ChainWatch
 from orchestrator.engine import Engine, open_engine
 from orchestrator.folder_reader import FolderReader
 from orchestrator.settings import Settings
 from orchestrator.stack import running_settings
+from orchestrator.temporal import TemporalUnreachable
 from orchestrator.tokens import Tokens
+from orchestrator.versions import Versions
 from orchestrator.web.attempts import Attempts
 from orchestrator.web.kept import Kept
 from orchestrator.web.live import Live
@@ -22,6 +27,8 @@ from orchestrator.web.run_board import RunBoard
 
 T = TypeVar("T")
 
+ASK_AGAIN = 2.0
+"""Seconds for which a Temporal that did not answer is not asked again, however many wait for it."""
 ANSWERED_WITHIN = 30.0
 """Seconds in which a run answers to a word of a person."""
 
@@ -31,6 +38,9 @@ class Installation:
 
     def __init__(self, settings: Settings) -> None:
         self.given = settings
+        self.log = AuditLog(settings.audit.get_secret_value())
+        self.versions = Versions(self.log, open_storage(settings.storage))
+        self.applied = AppliedReader(self.versions)
         self.tokens = Tokens(settings.tokens.get_secret_value())
         self.issuer = Issuer(settings) if settings.oidc_issuer is not None else None
         self.attempts = Attempts()
@@ -43,6 +53,7 @@ class Installation:
         self._chain: ChainWatch | None = None
         self._opening = asyncio.Lock()
         self._engine: Engine | None = None
+        self._refused: tuple[float, str] | None = None
         self._opened = AsyncExitStack()
 
     @property
@@ -55,14 +66,23 @@ class Installation:
         return await asyncio.to_thread(running_settings, self.given)
 
     async def engine(self) -> Engine:
-        """Give the engine; raises TemporalUnreachable. A stack that was started anew has another address."""
+        """Give the engine; raises TemporalUnreachable, for some seconds without asking again.
+
+        A stack that was started anew has another address.
+        """
         now = await self.settings()
         if self._engine is not None and self._engine.settings == now:
             return self._engine
         async with self._opening:
             if self._engine is None or self._engine.settings != now:
+                if self._refused is not None and time.monotonic() - self._refused[0] < ASK_AGAIN:
+                    raise TemporalUnreachable(self._refused[1])
                 opened = AsyncExitStack()
-                engine = await opened.enter_async_context(open_engine(now))
+                try:
+                    engine = await opened.enter_async_context(open_engine(now))
+                except TemporalUnreachable as error:
+                    self._refused = time.monotonic(), error.address
+                    raise
                 former, self._opened, self._engine = self._opened, opened, engine
                 await former.aclose()
             return self._engine
@@ -70,7 +90,7 @@ class Installation:
     def chain(self) -> ChainWatch:
         """Give the watch over the audit's chain; it lasts for as long as the server."""
         if self._chain is None:
-            self._chain = ChainWatch(AuditLog(self.given.audit.get_secret_value()))
+            self._chain = ChainWatch(self.log)
         return self._chain
 
     async def close(self) -> None:
@@ -79,6 +99,7 @@ class Installation:
         self.board.close()
         await self._opened.aclose()
         self.tokens.close()
+        self.log.close()
 
 
 def installation(request: Request) -> Installation:
@@ -99,6 +120,6 @@ async def answered(act: Callable[[], Awaitable[T]]) -> T:
             return await act()
     except TimeoutError:
         raise TimeoutError(
-            f"The run did not answer in {ANSWERED_WITHIN:.0f} s: no worker is there, or it is paused and acts on it later. "
+            f"The run did not answer in {ANSWERED_WITHIN:.0f} s: no worker is there, or it is paused and acts later. "
             "What was asked may still happen: look before asking again."
         ) from None

@@ -235,6 +235,7 @@ def test_other_methods_are_refused_with_those_that_are_known(api: ApiMachine) ->
             assert {word.strip() for word in answer.headers["allow"].split(",")} <= methods
 
 
+@pytest.mark.long
 def test_whatever_is_sent_gets_an_answer_of_the_openapi_document(api: ApiMachine) -> None:
     """Schemathesis makes what each operation allows and what it forbids; the same in each run, new ones in a fuzz."""
     schema = schemathesis.openapi.from_dict(DOCUMENT)

@@ -12,7 +12,7 @@ from activities.ledger.finding import Wanted
 from activities.ledger.records import Stored
 from orchestrator.auditing.watching import Watched
 from orchestrator.web.access import READS, Guarded
-from orchestrator.web.installation import engine, installation
+from orchestrator.web.installation import installation
 from orchestrator.web.parameters import Answer, Limit, OfPolicy, OfRun, Sequence, Since, Until, Word
 from orchestrator.web.problems import declared, unknown
 
@@ -68,7 +68,7 @@ async def list_records(
     before: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="`next` of the page before.")] = None,
 ) -> AuditPage:
     """List the records, the newest first; pages hang on sequences, so that new records move none of them."""
-    log = (await engine(request)).log
+    log = installation(request).log
     wanted = Wanted(run=run, event=event, actor=actor, policy=policy, text=text, since=since, until=until)
     page = await asyncio.to_thread(log.find, wanted, before=before, limit=limit)
     return AuditPage(records=[_entry(one) for one in reversed(page.records)], next=page.older)
@@ -87,7 +87,7 @@ async def show_verdict(
 @router.get("/{seq}", summary="Show an audit record", responses=declared(401, 403, 404, 422, 429, 500, 503))
 async def show_record(request: Request, seq: Sequence) -> AuditEntry:
     """Show one record by its place in the chain."""
-    log = (await engine(request)).log
+    log = installation(request).log
     found = await asyncio.to_thread(log.at, seq)
     if found is None:
         raise unknown(f"There is no record {seq}.")

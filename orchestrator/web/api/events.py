@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import JsonValue
 from starlette.requests import Request
 
+from activities.ledger.log import AuditLog
 from activities.router_line import RouterBusy, tell_router
-from orchestrator.engine import Engine
 from orchestrator.event_records import event_records, find_event, replayed
 from orchestrator.web.access import READS, STEERS, Guarded, Who
-from orchestrator.web.installation import answered, engine
+from orchestrator.web.installation import answered, engine, installation
 from orchestrator.web.parameters import Answer, Body, Limit, NeededReason
 from orchestrator.web.problems import Problem, away, declared, unknown
 
@@ -84,8 +84,8 @@ async def list_events(
     limit: Limit = 50,
 ) -> EventList:
     """List the events that were received, which policies wanted each, and the runs that they started."""
-    there = await engine(request)
-    found = await asyncio.to_thread(event_records, there.log, limit=limit, unmatched=unmatched, kind=kind)
+    log = installation(request).log
+    found = await asyncio.to_thread(event_records, log, limit=limit, unmatched=unmatched, kind=kind)
     return EventList(events=[_line(one) for one in found])
 
 
@@ -94,7 +94,7 @@ async def list_events(
 )
 async def show_event(request: Request, id: EventId) -> EventLine:
     """Show one event; its id is a parameter, since ids may hold anything that a path may not."""
-    return _line(await _one(await engine(request), id))
+    return _line(await _one(installation(request).log, id))
 
 
 @router.post(
@@ -107,7 +107,7 @@ async def show_event(request: Request, id: EventId) -> EventLine:
 async def replay(request: Request, who: Who, wanted: Replaying) -> Replayed:
     """Tell an event again, under a new id, with the old one, who wants it and why."""
     there = await engine(request)
-    again = replayed(await _one(there, wanted.id), actor=who.actor, reason=wanted.reason)
+    again = replayed(await _one(there.log, wanted.id), actor=who.actor, reason=wanted.reason)
     try:
         await answered(lambda: tell_router(there.client, there.settings.task_queue, [again]))
     except RouterBusy as error:
@@ -115,8 +115,8 @@ async def replay(request: Request, who: Who, wanted: Replaying) -> Replayed:
     return Replayed(id=again.id, replay_of=str(again.attributes["replayof"]))
 
 
-async def _one(there: Engine, name: str) -> dict[str, Any]:
-    found = await asyncio.to_thread(find_event, there.log, name)
+async def _one(log: AuditLog, name: str) -> dict[str, Any]:
+    found = await asyncio.to_thread(find_event, log, name)
     if not found:
         raise unknown("No event of this id was received.")
     if len({one["source"] for one in found}) > 1:

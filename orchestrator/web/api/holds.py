@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from activities.holds import Hold
+from activities.holds import Hold, Holds
 from orchestrator.frozen_runs import Steered
 from orchestrator.holding import freeze as set_freeze
 from orchestrator.holding import thaw as lift_freeze
 from orchestrator.web.access import READS, STEERS, Guarded, Who
-from orchestrator.web.installation import engine
+from orchestrator.web.installation import engine, installation
 from orchestrator.web.parameters import Answer, Body, Maybe, NeededReason, Reason, Sequence, Site
 from orchestrator.web.problems import declared, unknown
 
@@ -88,11 +88,11 @@ async def list_holds(
     request: Request, lifted: Annotated[bool, Query(description="Those too that were lifted.")] = False
 ) -> HoldList:
     """List what is frozen or paused now, or all there ever was."""
-    there = await engine(request)
+    holds = Holds(installation(request).log)
     if not lifted:
-        standing = await asyncio.to_thread(there.holds.standing)
+        standing = await asyncio.to_thread(holds.standing)
         return HoldList(holds=[hold_line(one) for one in reversed(standing)])
-    ever = await asyncio.to_thread(there.holds.ever)
+    ever = await asyncio.to_thread(holds.ever)
     return HoldList(holds=[hold_line(one, at) for one, at in reversed(ever)])
 
 

@@ -12,7 +12,7 @@ from activities.site_limits import SiteLimit, SiteLimits
 from orchestrator.holding import known_sites
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.api.holds import new_key
-from orchestrator.web.installation import engine
+from orchestrator.web.installation import engine, installation
 from orchestrator.web.parameters import Answer, Body, Reason
 from orchestrator.web.problems import declared, unknown
 
@@ -46,7 +46,7 @@ class NewLimit(Body):
 @router.get("", summary="List limits", dependencies=[READS], responses=declared(401, 403, 422, 429, 500, 503))
 async def list_limits(request: Request) -> LimitList:
     """List the limits that hold."""
-    log = (await engine(request)).log
+    log = installation(request).log
     standing = await asyncio.to_thread(SiteLimits(log).standing)
     return LimitList(limits=[_line(one) for one in standing.values()])
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
 from starlette.requests import Request
 
-from orchestrator.engine import Engine
+from activities.ledger.log import AuditLog
 from orchestrator.plans import NoSuchPlan, PlanFiles, made_plans, plan_files, plan_head, report_of
+from orchestrator.settings import Settings
 from orchestrator.web.access import READS, Guarded
-from orchestrator.web.installation import engine, installation
+from orchestrator.web.installation import installation
 from orchestrator.web.parameters import Answer, Digest, FilesLimit, Limit, Offset, OfPolicy, OfRun
 from orchestrator.web.problems import Problem, declared, unknown
 
@@ -94,8 +95,8 @@ async def list_plans(
     before: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="`next` of the page before.")] = None,
 ) -> PlanList:
     """List the plans that runs have made, as the audit tells of them."""
-    there = await engine(request)
-    page = await asyncio.to_thread(made_plans, there.log, policy=policy, run=run, limit=limit, before=before)
+    log = installation(request).log
+    page = await asyncio.to_thread(made_plans, log, policy=policy, run=run, limit=limit, before=before)
     return PlanList(plans=[MadePlan.model_validate(one) for one in page.plans], next=page.following)
 
 
@@ -111,8 +112,8 @@ async def list_plan_files(
 ) -> PlanFilePage:
     """List the files of a plan in their order."""
 
-    def look(there: Engine, digest: str) -> PlanFiles:
-        return plan_files(there.settings, digest, offset=offset, limit=limit)
+    def look(settings: Settings, log: AuditLog, digest: str) -> PlanFiles:
+        return plan_files(settings, digest, offset=offset, limit=limit)
 
     found: PlanFiles = await _asked(request, look, digest)
     following = offset + len(found.files)
@@ -130,9 +131,9 @@ async def report_plan(request: Request, digest: Digest) -> dict[str, JsonValue]:
 
 
 async def _asked(request: Request, ask: Any, digest: str) -> Any:
-    there = await engine(request)
+    there = installation(request)
     try:
-        return await asyncio.to_thread(ask, there, digest)
+        return await asyncio.to_thread(ask, await there.settings(), there.log, digest)
     except NoSuchPlan as error:
         raise unknown(str(error)) from None
     except LookupError as error:

@@ -10,18 +10,16 @@ from fastapi import APIRouter, Query
 from pydantic import Field, JsonValue
 from starlette.requests import Request
 
-from activities.holds import Hold
+from activities.holds import Hold, Holds, over
 from orchestrator.applied import There
 from orchestrator.applied_runs import start_applied
-from orchestrator.catalog import PolicyError
 from orchestrator.engine import Engine
-from orchestrator.folder_reader import FolderReader
-from orchestrator.holding import holds_by_policy, pause_policy, resume_policy
-from orchestrator.standings import Folder, PolicyStanding, standings
-from orchestrator.versions import Version, VersionError
+from orchestrator.holding import pause_policy, resume_policy
+from orchestrator.standings import Folder, PolicyStanding, standing_of
+from orchestrator.versions import Version, Versions
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.api.holds import HoldLine, hold_line, new_key
-from orchestrator.web.installation import engine, installation
+from orchestrator.web.installation import Installation, engine, installation
 from orchestrator.web.parameters import (
     Answer,
     Body,
@@ -155,8 +153,7 @@ _STEER = {**_READ, **declared(400, 408, 409, 413)}
 @router.get("", summary="List policies", dependencies=[READS], responses=declared(401, 403, 422, 429, 500, 503))
 async def list_policies(request: Request, limit: Limit = 100, offset: Offset = 0) -> PolicyList:
     """List the policies of the folder and those that are applied."""
-    there = await engine(request)
-    lines = await asyncio.to_thread(policy_lines, there, installation(request).catalog)
+    lines = await asyncio.to_thread(policy_lines, installation(request))
     page = lines[offset : offset + limit]
     following = offset + len(page)
     return PolicyList(policies=page, total=len(lines), next=following if page and following < len(lines) else None)
@@ -165,13 +162,14 @@ async def list_policies(request: Request, limit: Limit = 100, offset: Offset = 0
 @router.get("/{policy}", summary="Show a policy", dependencies=[READS], responses=_READ)
 async def show_policy(request: Request, policy: PolicyName) -> PolicyDetail:
     """Show one policy: what is applied, what the engine keeps for it, when it starts next, how all that differs."""
-    there, catalog = await engine(request), installation(request).catalog
-    line = next((one for one in await asyncio.to_thread(policy_lines, there, catalog) if one.policy == policy), None)
+    here = installation(request)
+    line = next((one for one in await asyncio.to_thread(policy_lines, here) if one.policy == policy), None)
     if line is None:
         raise unknown(f"There is no policy {policy}: neither in the folder nor applied.")
-    folder = await asyncio.to_thread(catalog.read)
-    stands = next((one for one in await standings(there, folder) if one.policy == policy), None)
-    source, document = await asyncio.to_thread(_document, there, catalog, policy)
+    there = await here.engine()
+    folder = await asyncio.to_thread(here.catalog.read)
+    stands = await standing_of(there, folder, policy)
+    source, document = await asyncio.to_thread(_document, here, policy)
     return PolicyDetail(
         **dict(line),
         drift=list(stands.drift) if stands else [],
@@ -184,8 +182,7 @@ async def show_policy(request: Request, policy: PolicyName) -> PolicyDetail:
 @router.get("/{policy}/versions", summary="List a policy's versions", dependencies=[READS], responses=_READ)
 async def list_versions(request: Request, policy: PolicyName) -> VersionList:
     """List all changes of a policy, the newest first: who applied which, when and why."""
-    there = await engine(request)
-    found = await asyncio.to_thread(there.versions.history, policy)
+    found = await asyncio.to_thread(installation(request).versions.history, policy)
     if not found:
         raise unknown(f"The policy {policy} was never applied.")
     return VersionList(versions=[_version(one) for one in reversed(found)])
@@ -194,9 +191,9 @@ async def list_versions(request: Request, policy: PolicyName) -> VersionList:
 @router.get("/{policy}/versions/{version}", summary="Show a version", dependencies=[READS], responses=_VERSION)
 async def show_version(request: Request, policy: PolicyName, version: Number) -> VersionDetail:
     """Show one version of a policy, with its document as it was applied."""
-    there = await engine(request)
-    found = await asyncio.to_thread(_change, there, policy, version)
-    source = None if found.removed else await asyncio.to_thread(_source, there, found)
+    versions = installation(request).versions
+    found = await asyncio.to_thread(_change, versions, policy, version)
+    source = None if found.removed else await asyncio.to_thread(_source, versions, found)
     return VersionDetail(**dict(_version(found)), source=source)
 
 
@@ -210,12 +207,12 @@ async def diff_versions(
     ] = None,
 ) -> VersionDiff:
     """Compare the document of a version with an earlier one's; a removal is an empty document, and so is none."""
-    there = await engine(request)
+    versions = installation(request).versions
     before = version - 1 if against is None else against
 
     def compare() -> list[str]:
-        new = _source(there, _change(there, policy, version))
-        old = _source(there, _change(there, policy, before)) if before else ""
+        new = _source(versions, _change(versions, policy, version))
+        old = _source(versions, _change(versions, policy, before)) if before else ""
         names = (f"version {before}", f"version {version}")
         return list(difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm=""))
 
@@ -253,12 +250,24 @@ async def resume(request: Request, who: Who, policy: PolicyName, why: Why) -> Po
     )
 
 
-def policy_lines(there: Engine, catalog: FolderReader) -> list[PolicyLine]:
+def policy_lines(here: Installation) -> list[PolicyLine]:
     """Give a line for each policy of the folder and each that is applied; the engine's own parts are not asked."""
-    folder, current = catalog.read(), there.versions.current()
-    names = sorted({*folder.usable, *folder.wrong, *current})
-    holds = holds_by_policy(there, names)
-    return [_line(name, folder, current.get(name), holds[name]) for name in names]
+    folder, current = here.catalog.read(), here.versions.current()
+    standing = Holds(here.log).standing()
+    for loaded in folder.usable.values():
+        here.applied.keep(loaded.policy)
+    return [
+        _line(name, folder, current.get(name), _holds_on(here, standing, name, current.get(name)))
+        for name in sorted({*folder.usable, *folder.wrong, *current})
+    ]
+
+
+def _holds_on(here: Installation, standing: list[Hold], name: str, applied: Version | None) -> list[Hold]:
+    """Give the holds on a policy; of one that cannot be read nobody knows sites and labels."""
+    policy = here.applied.policy(applied) if standing and applied is not None else None
+    if policy is None:
+        return [hold for hold in standing if hold.label is None and hold.covers(name, None, {})]
+    return over(standing, policy)
 
 
 def _line(name: str, folder: Folder, applied: Version | None, holds: Iterable[Hold]) -> PolicyLine:
@@ -299,30 +308,29 @@ def _part(one: There) -> PartLine:
     )
 
 
-def _document(there: Engine, catalog: FolderReader, name: str) -> tuple[str | None, dict[str, JsonValue] | None]:
+def _document(here: Installation, name: str) -> tuple[str | None, dict[str, JsonValue] | None]:
     """Give a policy's document and what was understood of it: as it is applied, or else as it is in the folder."""
-    applied = there.versions.current().get(name)
-    try:
-        if applied is not None:
-            policy = there.versions.policy(applied).model_dump(mode="json", by_alias=True)
-            return there.versions.read(applied).decode(errors="replace"), policy
-    except (VersionError, PolicyError):
-        return None, None
-    loaded = catalog.read().usable.get(name)
+    applied = here.versions.current().get(name)
+    if applied is not None:
+        policy = here.applied.policy(applied)
+        if policy is None:
+            return None, None
+        return _source(here.versions, applied), policy.model_dump(mode="json", by_alias=True)
+    loaded = here.catalog.read().usable.get(name)
     if loaded is None:
         return None, None
     return loaded.source.decode(errors="replace"), loaded.policy.model_dump(mode="json", by_alias=True)
 
 
-def _change(there: Engine, policy: str, number: int) -> Version:
-    found = there.versions.change(policy, number)
+def _change(versions: Versions, policy: str, number: int) -> Version:
+    found = versions.change(policy, number)
     if found is None:
         raise unknown(f"The policy {policy} has no version {number}.")
     return found
 
 
-def _source(there: Engine, version: Version) -> str:
-    return "" if version.removed else there.versions.read(version).decode(errors="replace")
+def _source(versions: Versions, version: Version) -> str:
+    return "" if version.removed else versions.read(version).decode(errors="replace")
 
 
 def _version(one: Version) -> VersionLine:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from activities.quarantine import Failing, Quarantine, Which
 from orchestrator.releasing import release as let_go
 from orchestrator.web.access import READS, STEERS, Guarded, Who
-from orchestrator.web.installation import engine
+from orchestrator.web.installation import installation
 from orchestrator.web.parameters import (
     Answer,
     Body,
@@ -140,14 +140,14 @@ async def show_file(
 )
 async def release(request: Request, who: Who, wanted: Releasing) -> Released:
     """Let files be planned again, as if they had never failed."""
-    log = (await engine(request)).log
+    log = installation(request).log
     which = Which(site=wanted.site, reason=wanted.failed, paths=tuple(to_path(path) for path in wanted.paths or ()))
     count = await _asked(request, lambda quarantine: let_go(quarantine, log, which, actor=who.actor, reason=wanted.why))
     return Released(released=count)
 
 
 async def _asked(request: Request, ask: Any) -> Any:
-    settings = (await engine(request)).settings
+    settings = installation(request).given
 
     def look() -> Any:
         quarantine = Quarantine(settings.quarantine.get_secret_value())

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from orchestrator.start_records import start_records
 from orchestrator.web.access import READS, Guarded
-from orchestrator.web.installation import engine
+from orchestrator.web.installation import installation
 from orchestrator.web.parameters import Answer, Limit, OfPolicy
 from orchestrator.web.problems import declared
 
@@ -47,6 +47,6 @@ async def list_starts(
     limit: Limit = 50,
 ) -> StartList:
     """List the starts that were wished for; one that was queued and then began is told once, as begun."""
-    settings = (await engine(request)).settings
+    settings = installation(request).given
     found = await asyncio.to_thread(start_records, settings, policy=policy, state=state, limit=limit)
     return StartList(starts=[StartLine.model_validate(one) for one in found])

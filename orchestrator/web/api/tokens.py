@@ -12,7 +12,7 @@ from orchestrator.granting import grant, withdraw
 from orchestrator.roles import Role
 from orchestrator.tokens import LONGEST, Token
 from orchestrator.web.access import ADMINISTERS, Guarded, Who
-from orchestrator.web.installation import engine, installation
+from orchestrator.web.installation import installation
 from orchestrator.web.parameters import Answer, Body, Reason
 from orchestrator.web.problems import declared, unknown
 
@@ -77,7 +77,7 @@ async def list_tokens(request: Request) -> TokenList:
 )
 async def create_token(request: Request, who: Who, wanted: NewToken) -> CreatedToken:
     """Make a token; the answer is the only place where it ever stands."""
-    there, log = installation(request), (await engine(request)).log
+    there, log = installation(request), installation(request).log
 
     def make() -> tuple[Token, str]:
         lasts = timedelta(days=wanted.days)
@@ -94,7 +94,7 @@ async def create_token(request: Request, who: Who, wanted: NewToken) -> CreatedT
 )
 async def revoke_token(request: Request, who: Who, token: TokenId, why: Revoking) -> TokenLine:
     """Let a token be no good from now on; its sessions end with it. Done twice it is the same."""
-    there, log = installation(request), (await engine(request)).log
+    there, log = installation(request), installation(request).log
     if await asyncio.to_thread(there.tokens.get, token) is None:
         raise unknown(f"There is no token {token}.")
     await asyncio.to_thread(withdraw, there.tokens, log, token, actor=who.actor, reason=why.reason)
