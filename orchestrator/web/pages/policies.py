@@ -143,13 +143,13 @@ class PolicyPages:
 
     def _history(self, policy: str) -> list[Version]:
         """Give all changes of a policy, the oldest first; their numbers follow each other."""
-        found: list[Version] = []
-        while (change := self._live.engine.versions.change(policy, len(found) + 1)) is not None:
+        engine, found = self._live.engine, list[Version]()
+        while engine.log.is_there() and (change := engine.versions.change(policy, len(found) + 1)) is not None:
             found.append(change)
         return found
 
     def _document(self, version: Version | None) -> Document:
-        """Read and check the document of a version; it never changes, and the lint's words change with the day alone."""
+        """Read and check the document of a version; it never changes, what the lint says changes with the day alone."""
         if version is None or version.source_digest is None:
             return Document()
         key = (version.source_digest, datetime.now(UTC).date())
