@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,7 @@ from workflows.units import duration_text, percent_text
 
 A_PAGE = 50
 MOST_STARTS = 400
+MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,22 @@ class Day:
     more: int
 
 
+@dataclass(frozen=True)
+class Document:
+    """The document of a version in colours, what the lint says of it, and why it cannot be used."""
+
+    source: Markup | None = None
+    remarks: tuple[Remark, ...] = ()
+    trouble: str | None = None
+
+
 class PolicyPages:
     """The list of policies, and the page of each."""
 
     def __init__(self, frame: Frame, live: Live) -> None:
         self._frame = frame
         self._live = live
+        self._documents: OrderedDict[tuple[str, date], Document] = OrderedDict()
 
     async def index(self, request: Request) -> Response:
         """Show the applied policies, some at a time, those of a name among them."""
@@ -86,12 +98,13 @@ class PolicyPages:
     async def show(self, request: Request) -> Response:
         """Show one policy: its document, versions, starts and findings."""
         name = request.path_params["policy"]
-        history = await asyncio.to_thread(self._live.engine.versions.history, name)
+        history = await asyncio.to_thread(self._history, name)
         if not history:
             raise no_policy(name)
         version = _chosen(history, request.query_params.get("version"))
         other = _chosen(history, request.query_params.get("against"), history[-2:][0] if len(history) > 1 else None)
-        source, remarks, trouble = await asyncio.to_thread(self._document, version)
+        document = await asyncio.to_thread(self._document, version)
+        trouble = document.trouble
         newest = history[-1]
         policy = None
         if not newest.removed:
@@ -115,9 +128,9 @@ class PolicyPages:
             newest=newest,
             version=version,
             against=other,
-            source=None if source is None else highlighted(source),
+            source=document.source,
             diff=diff,
-            remarks=remarks,
+            remarks=document.remarks,
             trouble=trouble,
             policy=policy,
             triggers=[trigger_said(one) for one in policy.triggers] if policy else [],
@@ -128,18 +141,29 @@ class PolicyPages:
             paused=any(hold.kind == "pause" for hold in holds),
         )
 
-    def _document(self, version: Version | None) -> tuple[str | None, list[Remark], str | None]:
-        if version is None or version.removed:
-            return None, [], None
-        try:
-            source = self._live.engine.versions.read(version)
-        except VersionError as error:
-            return None, [], str(error)
-        try:
-            loaded = read_policy(source, f"{version.policy}.yaml")
-        except PolicyError as error:
-            return source.decode(errors="replace"), [], str(error)
-        return source.decode(errors="replace"), list(check_loaded(loaded).all_remarks), None
+    def _history(self, policy: str) -> list[Version]:
+        """Give all changes of a policy, the oldest first; their numbers follow each other."""
+        engine, found = self._live.engine, list[Version]()
+        while engine.log.is_there() and (change := engine.versions.change(policy, len(found) + 1)) is not None:
+            found.append(change)
+        return found
+
+    def _document(self, version: Version | None) -> Document:
+        """Read and check the document of a version; it never changes, what the lint says changes with the day alone."""
+        if version is None or version.source_digest is None:
+            return Document()
+        key = (version.source_digest, datetime.now(UTC).date())
+        found = self._documents.get(key)
+        if found is None:
+            try:
+                source = self._live.engine.versions.read(version)
+            except VersionError as error:
+                return Document(trouble=str(error))  # It may be brought back: that is not remembered.
+            found = _checked(source, f"{version.policy}.yaml")
+            self._documents[key] = found
+            while len(self._documents) > MOST_KEPT:
+                self._documents.popitem(last=False)
+        return found
 
     def _diff(self, old: Version, new: Version) -> list[tuple[str, str]]:
         texts = []
@@ -149,6 +173,15 @@ class PolicyPages:
             except VersionError as error:
                 texts.append(f"# {error}\n")
         return list(_lines(texts[0], texts[1], f"version {old.number}", f"version {new.number}"))
+
+
+def _checked(source: bytes, name: str) -> Document:
+    coloured = highlighted(source.decode(errors="replace"))
+    try:
+        loaded = read_policy(source, name)
+    except PolicyError as error:
+        return Document(coloured, trouble=str(error))
+    return Document(coloured, check_loaded(loaded).all_remarks)
 
 
 def no_policy(name: str) -> Refused:

@@ -17,6 +17,7 @@ from orchestrator.outcome_files import OUTCOMES, NoOutcomes, Wanted, count_files
 from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_of, with_every_reason
 from orchestrator.reporting.figures import size
 from orchestrator.reporting.standing import Standing
+from orchestrator.run_pages import known_run
 from orchestrator.runs import RunError
 from orchestrator.web.pages.charts import Axes, Layer, Point, draw
 from orchestrator.web.pages.frame import Frame, Refused
@@ -129,6 +130,9 @@ class RunPage:
         if told.ended is None:
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN):
+                    if told.started is None:  # A name that only Temporal knows may be another installation's.
+                        engine = self._live.engine
+                        await known_run(engine.client, engine.settings.task_queue, run)
                     standing = await self._live.standing(run)
             except TimeoutError:
                 silent = "no worker answers for it; `orchestrator doctor` shows whether one runs"

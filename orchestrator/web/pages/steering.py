@@ -15,6 +15,7 @@ from orchestrator import runs
 from orchestrator.applied import NoWorker
 from orchestrator.holding import HoldError, pause_policy, resume_policy, resume_run
 from orchestrator.roles import Right
+from orchestrator.run_pages import known_run
 from orchestrator.runs import NoSuchRun, RunError, RunOver
 from orchestrator.web.pages.frame import Frame, Refused, done, who
 from orchestrator.web.pages.live import Live
@@ -60,6 +61,8 @@ class Steering:
         back = f"/runs/{run}"
         try:
             async with asyncio.timeout(ANSWERED_WITHIN):
+                engine = self._live.engine
+                await known_run(engine.client, engine.settings.task_queue, run)
                 await does(run, actor, form)
         except NoSuchRun as error:
             raise Refused(404, "No such run", str(error), "/runs", "All runs") from error
