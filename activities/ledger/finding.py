@@ -17,7 +17,8 @@ class Wanted:
 
     An `event` that ends with `.*` is a family (`run.*`); an `actor` without a host is that person at any host; a
     `policy` takes every record of its runs, and those that name it; `text` stands in a record in any case (of ASCII).
-    `since` is included, `until` is not.
+    What is `said` are pieces of a record's body exactly as its canonical form has them. `since` is included, `until`
+    is not.
     """
 
     run: str | None = None
@@ -25,6 +26,7 @@ class Wanted:
     actor: str | None = None
     policy: str | None = None
     text: str | None = None
+    said: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -57,6 +59,7 @@ def condition(connection: Connection, wanted: Wanted) -> ColumnElement[bool]:
         parts.append(_of_policy(connection, wanted.policy))
     if wanted.text is not None:
         parts.append(_holds(connection, ascii_lower(wanted.text)))
+    parts += [_stands_in(connection, audit.c.body, piece) for piece in wanted.said]
     if wanted.since is not None:
         parts.append(audit.c.at >= timestamp(wanted.since))
     if wanted.until is not None:

@@ -19,7 +19,7 @@ from activities.ledger.records import (
     timestamp,
 )
 from activities.ledger.tables import audit
-from activities.ledger.verdict import BEGINNING, Verdict, record_fits, walk_chain
+from activities.ledger.verdict import BEGINNING, Break, Verdict, further_breaks, record_fits, walk_chain
 
 _KEYS_A_QUERY = 500
 _ROWS_A_PAGE = 2000
@@ -75,6 +75,12 @@ class AuditLog:
         """Give the record that has a key, if there is one."""
         with self._database.reading() as connection:
             return _by_key(connection, {key}).get(key)
+
+    def of_runs(self, runs: Sequence[str], event: str) -> dict[str, Stored]:
+        """Give the last record of an event of each of some runs, by run."""
+        query = select(audit).where(audit.c.event == event, audit.c.run.in_(runs)).order_by(audit.c.seq)
+        with self._database.reading() as connection:
+            return {str(row.run): _stored(row) for row in connection.execute(query)}
 
     def records(
         self,
@@ -177,6 +183,11 @@ class AuditLog:
         with self._database.reading() as connection:
             return walk_chain(connection, start, most, tell)
 
+    def further_breaks(self, first: int, most: int = 20) -> list[Break]:
+        """Give up to `most` more records that are not as they were written, behind the first one."""
+        with self._database.reading() as connection:
+            return further_breaks(connection, first, most)
+
     def place_of(self, digest: str) -> int | None:
         """Give the sequence of the record that has this hash, if there is one."""
         with self._database.reading() as connection:
@@ -244,4 +255,13 @@ def _is_same(there: Stored, record: AuditRecord, body: str) -> bool:
 
 def _stored(row: Row[tuple[object, ...]]) -> Stored:
     fields = dict(row._mapping)
-    return Stored.model_validate({**fields, "body": json.loads(str(fields["body"]))})
+    return Stored.model_validate({**fields, "body": _body(str(fields["body"]))})
+
+
+def _body(text: str) -> dict[str, object]:
+    """Read a body; what is no JSON object any more was forged, and is shown as it stands."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": text}

@@ -28,6 +28,13 @@ class Verdict(Payload):
     why: str | None = None
 
 
+class Break(Payload):
+    """A further record that is not as it was written."""
+
+    at: int
+    why: str
+
+
 def walk_chain(
     connection: Connection,
     start: tuple[int, str] = BEGINNING,
@@ -43,6 +50,40 @@ def walk_chain(
     if count and not _stands(connection, count, head):
         why = f"replaced: record {count} is another, or gone, since it was last looked at"
         return Verdict(ok=False, count=count - 1, head=head, broken_at=count, why=why)
+    return _walk(connection, (count, head), most, tell)
+
+
+def further_breaks(connection: Connection, first: int, most: int) -> list[Break]:
+    """Walk on behind the first broken record, and give up to `most` others that are broken too.
+
+    It ends where records stand under other numbers than they were written with: all behind them would be called broken.
+    """
+    found: list[Break] = []
+    at = first
+    while len(found) < most:
+        row = next(_rows(connection, at, 1), None)
+        if row is None:
+            break
+        if _fits(row, row.seq):
+            verdict = _walk(connection, (row.seq - 1, row.prev_hash))
+            if verdict.broken_at is None:
+                break
+            at, why = verdict.broken_at, str(verdict.why)
+        elif _origin(connection, row) is None:
+            at, why = row.seq, f"changed: {_difference(connection, row, row.prev_hash)}"
+        else:
+            break
+        found.append(Break(at=at, why=why))
+    return found
+
+
+def _walk(
+    connection: Connection,
+    start: tuple[int, str],
+    most: int | None = None,
+    tell: Callable[[int], None] = lambda count: None,
+) -> Verdict:
+    count, head = start
     for row in _rows(connection, count or None, most):
         if row.seq == count + 1 and row.prev_hash == head and _fits(row, row.seq):
             count, head = row.seq, row.hash
@@ -98,7 +139,7 @@ def _difference(connection: Connection, row: _Row, head: str) -> str:
         return "its link to the record before (prev_hash) is not what was written; all else is"
     try:
         body = canonical(json.loads(row.body))
-    except (ValueError, BadRecord):
+    except (ValueError, RecursionError, BadRecord):
         return "its body is no JSON that was ever written"
     if _digest(row, row.seq, body=body) == row.hash:
         return "the text of its body was written in another way; what it says is the same"

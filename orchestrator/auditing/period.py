@@ -3,6 +3,7 @@
 The document has a stable shape (`orchestrator.audit-report/1`): times are RFC 3339 in UTC, sizes bytes.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ MOST = 2_000
 """Of more runs or words the first ones are left out, and counted."""
 
 _PAGE = 2000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORDS = (Event.PLAN_APPROVED, Event.PLAN_REJECTED, Event.APPROVAL_EXPIRED, Event.RUN_REFUSED)
 _CHANGES = (Event.POLICY_APPLIED, Event.POLICY_REMOVED)
 _TOLD_ELSEWHERE = frozenset({*_WORDS, *_CHANGES, Event.RUN_STARTED, Event.START_WISHED, Event.EVENT_RECEIVED})
@@ -105,16 +107,16 @@ class _Period:
             return
         run = self.runs.setdefault(name, _blank(name))
         if event == Event.RUN_STARTED:
-            run |= {"policy": body["policy"], "version": body.get("version"), "site": body.get("site")}
+            run |= {"policy": body.get("policy"), "version": body.get("version"), "site": body.get("site")}
             run |= {"started": record.at, "actor": record.actor, "reason": body.get("reason")}
         elif event == Event.PLAN_MADE:
-            run |= {"digest": body["digest"], "files": body["files"], "bytes": body["bytes"]}
+            run |= {name: body.get(name) for name in ("digest", "files", "bytes")}
         elif event == Event.PLAN_APPROVED:
             run["approved_by"] = [*run["approved_by"], record.actor]
         elif event == Event.RUN_REFUSED:
             run["state"] = "refused"
         else:
-            run |= {"policy": body["policy"], "state": body["state"], "ended": record.at}
+            run |= {"policy": body.get("policy"), "state": body.get("state"), "ended": record.at}
             run |= {"outcomes": body.get("outcomes"), "outcomes_digest": body.get("outcomes_digest")}
 
 
@@ -244,20 +246,25 @@ def _runs(report: dict[str, Any]) -> Section:
 def _words(title: str, words: list[dict[str, Any]], left_out: int) -> Section:
     if not words:
         return Section(title, ("None.",))
+    of_runs = any(one["run"] for one in words)
     rows = [
         (
             clock(one["at"]),
             line(one["actor"]),
             one["event"],
-            line(one["run"] or ""),
+            *([line(one["run"] or "")] if of_runs else []),
             line(one["why"]),
-            figures.changed(one["details"]),
+            figures.changed({name: _short(value) for name, value in one["details"].items()}),
         )
         for one in words
     ]
-    return Section(
-        title, _left_out(left_out), Table(("When", "Who", "What", "Run", "Why", "Details"), (False,) * 6, rows)
-    )
+    columns = ("When", "Who", "What", *(["Run"] if of_runs else []), "Why", "Details")
+    return Section(title, _left_out(left_out), Table(columns, (False,) * len(columns), rows))
+
+
+def _short(value: Any) -> Any:
+    """Show the beginning of a digest: whole ones are in the JSON, and in `audit show`."""
+    return f"{value[:12]}…" if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
 def _left_out(count: int) -> tuple[str, ...]:

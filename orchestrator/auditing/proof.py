@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from activities.ledger.checkpoints import Checkpoint, read_checkpoints
 from activities.ledger.log import AuditLog
 from activities.ledger.signing import PublicKey
-from activities.ledger.verdict import Verdict
+from activities.ledger.verdict import Break, Verdict
 from activities.storage import Storage
 from orchestrator.auditing.evidence import Damage, Evidence
 from workflows.payload import Payload
@@ -30,12 +30,14 @@ class Doubt(Payload):
 class Proof(Payload):
     """What was looked at, and all that was found; `ok` only when nothing is wrong.
 
-    `signed` is the last record whose hash a good checkpoint has, and `signed_at` when that was signed; `doubts` speak
-    of checkpoints, `damages` of the storage.
+    `chain` says which record is the first that is broken, `further` up to twenty others; `signed` is the last record
+    whose hash a good checkpoint has, and `signed_at` when that was signed; `doubts` speak of checkpoints, `damages` of
+    the storage.
     """
 
     ok: bool
     chain: Verdict
+    further: tuple[Break, ...] = ()
     checkpoints: int = 0
     signed: int | None = None
     signed_at: str | None = None
@@ -98,6 +100,7 @@ def prove(
     return Proof(
         ok=chain.ok and not doubts and not in_all,
         chain=chain,
+        further=() if chain.broken_at is None else tuple(log.further_breaks(chain.broken_at)),
         checkpoints=len(good),
         signed=standing[-1].seq if standing else None,
         signed_at=standing[-1].at if standing else None,

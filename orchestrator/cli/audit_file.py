@@ -62,7 +62,7 @@ def _print(found: "FileHistory") -> None:
         show.say(name, "bold", whole=True)
         show.say(f"in {found.runs_in_all:,} of {show.counted(found.looked_at, 'run')}, the newest last")
     if found.runs_in_all > len(found.runs):
-        show.note(f"The newest {len(found.runs)} are told; --limit {found.runs_in_all} tells all.")
+        show.note(f"{found.runs_in_all - len(found.runs):,} older: --limit {found.runs_in_all} tells all.")
     for one in found.runs:
         show.say()
         _print_run(one)

@@ -245,3 +245,5 @@ def _print_break(proof: "Proof", broken: "Stored | None", records: str) -> None:
     if broken is not None:
         facts["it now says"] = f"{broken.at} {broken.event} by {broken.actor}"
     show.facts(facts)
+    for one in proof.further:
+        show.say(f"Record {one.at} too: {one.why}.", "bold red")

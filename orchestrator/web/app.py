@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from orchestrator.observing.exposition import Exposition
+from orchestrator.observing.requests import CountedRequests
 from orchestrator.settings import Settings
 from orchestrator.web import probes
 from orchestrator.web.api import (
@@ -33,6 +35,7 @@ from orchestrator.web.api import (
 from orchestrator.web.events import EventsDoor
 from orchestrator.web.guards import Guards
 from orchestrator.web.installation import Installation
+from orchestrator.web.pages.dashboard import Dashboard
 from orchestrator.web.problems import Mistake, Problem, ProblemDocument, on_http_error, on_problem, on_wrong_request
 
 API: Final = "/api/v1"
@@ -59,11 +62,12 @@ ROUTERS: Final = (
 
 def application(settings: Settings) -> FastAPI:
     """Make the application for an installation; nothing is connected before the first request."""
-    installation = Installation(settings)
+    installation, dashboard = Installation(settings), Dashboard()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await dashboard.close()
         await installation.close()
 
     app = FastAPI(
@@ -82,13 +86,16 @@ def application(settings: Settings) -> FastAPI:
         },
     )
     app.state.installation = installation
+    app.state.exposition = Exposition(settings)
     api = APIRouter(prefix=API)
     for router in ROUTERS:
         api.include_router(router)
     app.include_router(api)
     app.include_router(probes.router)
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)
+    app.router.routes.extend(dashboard.routes)
     app.add_middleware(Guards, secure=installation.secure)
+    app.add_middleware(CountedRequests)  # Around the guards: what they turn away counts too.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # As the framework documents it.
     return app
 

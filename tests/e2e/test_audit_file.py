@@ -1,14 +1,17 @@
 """What happened to a file, over all runs: planned, sent, ended, set aside, released."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from activities.audit import AuditLog, Event
 from activities.outcomes import FileException, write_skips
-from activities.quarantine import Failure, Quarantine, digest_of
+from activities.quarantine import Failure, Quarantine, Which, digest_of
 from activities.storage import DirectoryStorage, open_storage
-from orchestrator.auditing.files import history_of
+from orchestrator.auditing.files import _Look, history_of
+from orchestrator.auditing.proof import prove
+from orchestrator.releasing import release
 from orchestrator.settings import Settings, load_settings
 from tests.e2e.audit_runs import Keeper
 
@@ -81,8 +84,6 @@ def test_the_quarantine_and_releases_from_it_belong_to_the_story(tmp_path: Path)
     assert isinstance(storage, DirectoryStorage)
     keeper = Keeper(log, storage, settings.spill_dir)
     quarantine = Quarantine(settings.quarantine.get_secret_value())
-    from datetime import timedelta
-
     quarantine.count(("p-1", 2, 0), "london", [Failure("/a/1", "checksum", "bad")], after=1, lasting=timedelta(days=9))
     before = {"site": "london", "files": 1, "digest": digest_of(["/a/1"]), "why": "released by a person", "reason": ""}
     keeper.tell(None, Event.QUARANTINE_RELEASED, 0, actor="eve@host", **before)
@@ -90,7 +91,30 @@ def test_the_quarantine_and_releases_from_it_belong_to_the_story(tmp_path: Path)
     for number, paths in enumerate((["/a/1", "/a/5"], ["/a/1"]), 1):
         said = {**before, "files": len(paths), "digest": digest_of(paths)}
         keeper.tell(None, Event.QUARANTINE_RELEASED, number, actor="ann@host", **said)
+    release(quarantine, log, Which(paths=("/a/1",)), actor="bob@host", reason="mended")
+    quarantine.count(("p-9", 1, 0), "london", [Failure("/a/1", "checksum", "bad")], after=1, lasting=timedelta(days=9))
+    quarantine.count(("p-9", 1, 1), "london", [Failure("/a/7", "checksum", "bad")], after=1, lasting=timedelta(days=9))
+    release(quarantine, log, Which(paths=("/a/7",)), actor="bob@host", reason="of another file")
     found = history_of(settings, "/a/1")
-    assert [(one.certain, one.record.actor) for one in found.releases] == [(False, "ann@host"), (True, "ann@host")]
+    said = [(one.certain, one.record.actor) for one in found.releases]
+    assert said == [(False, "ann@host"), (True, "ann@host"), (True, "bob@host")]
     assert [(one.set_aside, one.reason) for one in found.failing] == [(True, "checksum")]
     assert history_of(settings, "/a/2").releases == []
+
+
+def test_files_in_an_object_store_are_followed_and_proven_too(tmp_path: Path) -> None:
+    settings, storage = load_settings(state_dir=tmp_path), open_storage("memory:///")
+    log = AuditLog(settings.audit.get_secret_value())
+    keeper = Keeper(log, storage, settings.spill_dir)
+    keeper.apply(1)
+    keeper.run("p-1", PATHS, {"/a/1": "busy"})
+    plan = keeper.begin("p-2", ["/a/1"])
+    heard: list[int] = []
+    found = _Look(log, storage, settings, "/a/1").look(None, 10, lambda looked_at, of: heard.append(looked_at))
+    assert [(one.run, one.outcome, len(one.tries)) for one in found.runs] == [("p-1", "done", 2), ("p-2", None, 0)]
+    assert prove(log, storage).ok
+    assert not list(settings.spill_dir.rglob("*.parquet")), "copies are gone"
+    storage.delete(plan.manifest)
+    storage.put("runs/p-1/outcomes.parquet", b"other")
+    assert sorted(one.why[:7] for one in prove(log, storage).damages) == ["changed", "missing"]
+    log.close()

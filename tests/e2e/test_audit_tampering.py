@@ -18,7 +18,10 @@ from activities.ledger.records import GENESIS, chained_hash
 from activities.ledger.signing import SigningKey, signing_key_of
 from activities.manifests import HEAD, INDEX
 from activities.storage import DirectoryStorage
+from orchestrator.auditing.files import _Look
+from orchestrator.auditing.period import period_report, period_sections
 from orchestrator.auditing.proof import Proof, prove
+from orchestrator.settings import load_settings
 from tests.e2e.audit_databases import Forger
 from tests.e2e.audit_runs import Keeper, new_key
 
@@ -196,6 +199,37 @@ def test_a_thousand_tamperings_are_all_found_and_located(scene: Scene, url: str)
     for seed in range(200 // share):
         _tamper_with_the_storage(scene, stored[seed % len(stored)], seed)
     assert scene.proof(files=True).ok
+
+
+def test_several_tamperings_at_once_are_each_named(scene: Scene) -> None:
+    for seed in range(20):
+        rows = [dict(row) for row in scene.rows]
+        dice = random.Random(seed)
+        places = sorted(dice.sample(range(0, len(rows), 3), 4))
+        for place in places[:3]:
+            rows[place]["actor"] = "somebody else"
+        rows[places[3]]["body"] = "{}"
+        if seed % 2:
+            del rows[places[1]]
+        proof = scene.tampered(rows)
+        assert [proof.broken_at, *(one.at for one in proof.further)] == [place + 1 for place in places], seed
+        assert proof.further[0].why.startswith("removed" if seed % 2 else "changed"), seed
+    rows = [dict(row) for row in scene.rows]
+    rows[3]["actor"] = rows[4]["actor"] = "two in a row"
+    proof = scene.tampered(rows)
+    assert (proof.broken_at, [one.at for one in proof.further]) == (4, [5])
+
+
+def test_a_forged_body_stops_nobody_from_reading_the_rest(scene: Scene, tmp_path: Path) -> None:
+    look = _Look(scene.log, scene.storage, load_settings(state_dir=tmp_path), "/a/0/01")
+    for body in ("no JSON", "[1]", "{}", '{"manifest":"../../etc","files":1,"policy":7}', "[" * 5000):
+        rows = [{**row, "body": body} if place % 3 else dict(row) for place, row in enumerate(scene.rows)]
+        scene.forger.replace(rows)
+        proof = scene.proof(files=True)
+        assert (proof.ok, proof.broken_at, len(proof.further)) == (False, 2, 20), body
+        assert len(scene.log.find(limit=1000).records) == len(rows)
+        assert list(period_sections(period_report(scene.log, None, None, proof)))
+        assert look.look(None, 10, lambda looked_at, of: None).looked_at <= 4
 
 
 def _tamper_with_the_chain(scene: Scene, kind: Callable[[random.Random, list[Row]], int], seed: int) -> None:
