@@ -5,17 +5,11 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from orchestrator.settings import Settings
 
@@ -232,50 +226,3 @@ async def hub(settings: Settings, *, within: float = 20.0) -> list[Finding]:
     advice = "" if health is Health.OK else "Ages are measured by this machine's clock: set both right (NTP)."
     how = "as this machine's" if abs(skew) <= 2 else f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours"
     return [*found, Finding("Clock", health, f"the Hub's is {how}", advice)]
-
-
-def application(settings: Settings) -> Starlette:
-    """The HTTP application that says whether this process lives, and whether what it needs can be used."""
-    from orchestrator.stack import running_settings
-
-    async def alive(request: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(request: Request) -> JSONResponse:
-        now = await asyncio.to_thread(running_settings, settings)  # A stack may have come since, or gone.
-        asked = {
-            "temporal": _one(temporal(now)),
-            "audit": _one(asyncio.to_thread(audit, now)),
-            "hub": hub(now, within=5.0),
-        }
-        found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
-        failed = {
-            name: [one.sentence for one in findings if one.health is Health.FAIL] for name, findings in found.items()
-        }
-        reasons = {name: texts for name, texts in failed.items() if texts}
-        checks = {name: Health.FAIL if name in reasons else Health.OK for name in found}
-        answer = {"status": "fail" if reasons else "ok", "checks": checks, "reasons": reasons}
-        return JSONResponse(answer, 503 if reasons else 200)
-
-    from orchestrator.observing.exposition import CONTENT_TYPE, Exposition
-    from orchestrator.observing.requests import CountedRequests
-    from orchestrator.web.events import EventsDoor
-
-    exposition = Exposition(settings)
-
-    async def metrics(request: Request) -> Response:
-        return Response(await exposition.text(), headers={"content-type": CONTENT_TYPE})
-
-    return Starlette(
-        routes=[
-            Route("/healthz", alive),
-            Route("/readyz", ready),
-            Route("/metrics", metrics),
-            Route("/events", EventsDoor(settings).post, methods=["POST"]),
-        ],
-        middleware=[Middleware(CountedRequests)],
-    )
-
-
-async def _one(finding: Awaitable[Finding]) -> list[Finding]:
-    return [await finding]

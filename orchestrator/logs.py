@@ -14,7 +14,10 @@ from orchestrator.settings import Settings
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = re.compile(r"(?i)(authorization|api[-_]?key|password|passwd|secret|token|cookie)")
-_SECRET_TEXT = re.compile(r"(?i)\b(api-key|bearer|basic)\s+[^\s,;'\"]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_SECRET_TEXT = re.compile(
+    r"(?i)\b(api-key|bearer|basic)\s+[^\s,;'\"]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"|\b(tiering|session)_[0-9a-f]{12}_[a-z0-9_-]{43}"
+)
 _QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "uvicorn.access", "urllib3", "requests_oauthlib")
 
 Event = MutableMapping[str, Any]

@@ -12,8 +12,10 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from activities.apart import Apart
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
+from activities.checkpointing import Checkpointing
 from activities.claiming import Claiming
 from activities.claims import Claims
 from activities.events import Events
@@ -24,6 +26,7 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.limits import JobLimits
 from activities.notices.notifier import Notifier
 from activities.notices.outbox import Outbox
 from activities.open_times import WindowTimes
@@ -36,9 +39,9 @@ from activities.preflight import Preflight
 from activities.quarantine import Quarantine
 from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
+from activities.retried import Retried
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
-from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
@@ -88,6 +91,11 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
         stack.callback(log.close)
+        audit = Audit(log)
+        if settings.signing_key is not None:
+            checkpointing = Checkpointing(open_storage(settings.storage), settings.signing_key)
+            stack.push_async_callback(checkpointing.finish)
+            audit = Audit(log, checkpointing)
         claims = Claims(settings.claims.get_secret_value())
         stack.callback(claims.close)
         samples = PoolSamples(settings.samples.get_secret_value())
@@ -102,7 +110,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims, samples, quarantine),
+            activities=_activities(settings, client, hub, log, audit, claims, samples, quarantine),
             workflow_runner=RUNNER,
             interceptors=[*worker_interceptors(), Observed()],
             max_concurrent_activities=settings.worker_activities,
@@ -128,17 +136,18 @@ def _activities(
     client: Client,
     hub: Hub,
     log: AuditLog,
+    audit: Audit,
     claims: Claims,
     samples: PoolSamples,
     quarantine: Quarantine,
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
-    audit = Audit(log)
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
-    plans = Plans(storage, **limits, quarantine=quarantine)
-    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine))
+    apart = Apart()
+    plans = Plans(storage, **limits, quarantine=quarantine, apart=apart)
+    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine, apart), apart=apart)
     checks = PlanChecks(storage, log)
     applied = AppliedPolicies(audit, storage)
     events = Events(client, audit, applied, settings.task_queue)
@@ -151,11 +160,11 @@ def _activities(
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
-        Inventories(hub, storage, **limits).take_inventory,
+        Inventories(hub, storage, **limits, apart=apart).take_inventory,
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
+        Submits(hub, storage, audit, claiming, JobLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,
@@ -163,6 +172,7 @@ def _activities(
         HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
+        Retried(storage, **limits).asked_round,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

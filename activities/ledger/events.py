@@ -29,6 +29,8 @@ class Event(StrEnum):
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
+    RUN_RETRY_ASKED = "run.retry_asked"
+    RUN_ADAPTED = "run.adapted"
     RUN_LIMITS_SET = "run.limits_set"
     WINDOW_OPENED = "window.opened"
     WINDOW_CLOSED = "window.closed"
@@ -57,6 +59,9 @@ class Event(StrEnum):
     POOL_DECIDED = "pool.decided"
     POOL_RUN_ENDED = "pool.run_ended"
     POOL_ALERT = "pool.alert"
+    TOKEN_CREATED = "token.created"
+    TOKEN_REVOKED = "token.revoked"
+    HUB_CALLED = "hub.called"
 
 
 _CLAIM = {
@@ -104,6 +109,7 @@ BODY: dict[Event, dict[str, str]] = {
         "version": "number of the applied version, null when it was not applied",
         "site": "site of the Hub",
         "reason": "why it started, in words, with the measured numbers when something measured them",
+        "retries": "the run whose failed files it tries again, absent for any other",
         "notify": "who hears of what, as the policy says; absent when it says nothing",
     },
     Event.RUN_PREFLIGHT: {
@@ -125,6 +131,7 @@ BODY: dict[Event, dict[str, str]] = {
         "inventory": "the inventory that it was made from",
         "inventory_taken_us": "when that was taken",
         "truncated_by_guard": "whether a guard cut it",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
     },
     Event.APPROVAL_WANTED: {
         "digest": "the plan's digest",
@@ -145,6 +152,8 @@ BODY: dict[Event, dict[str, str]] = {
         "files": "files to do in it",
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
+        "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
+        "asked": "who wanted failed files tried again, null for a round of the retry ladder",
     },
     Event.STAGE_STARTED: {
         "stage": "number of the stage, from 1",
@@ -202,6 +211,18 @@ BODY: dict[Event, dict[str, str]] = {
         "lifted": "whose pauses this lifts",
         "still": "who pauses it still, null when it goes on",
     },
+    Event.RUN_RETRY_ASKED: {
+        "stage": "number of the stage whose failed files are tried again, from 1",
+        "error": "the reason, or the part of a message, of the failures that are meant, null for all",
+        "reason": "why, in the actor's words",
+    },
+    Event.RUN_ADAPTED: {
+        "at": "when",
+        "before": "jobs in flight at a time until then",
+        "slots": "jobs in flight at a time from then on",
+        "why": "why, with the number that decided",
+        "kept": "whether the run keeps to it: not while a number holds that a person set",
+    },
     Event.RUN_LIMITS_SET: {
         "before": "concurrency, rate, and whether the windows hold (null: it has none), as they were",
         "after": "the same, as they are now",
@@ -249,7 +270,9 @@ BODY: dict[Event, dict[str, str]] = {
     Event.START_SKIPPED: {**_START, "why": "why it does not run"},
     Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
     Event.LIMIT_SET: {
-        "site": "the site",
+        "site": "the site, empty for any",
+        "queue": "the queue of the site, empty for any",
+        "target": "where the files go, empty for any",
         "jobs": "how many jobs all runs together may have in flight there, null for no limit",
         "reason": "why, in the actor's words",
     },
@@ -328,6 +351,7 @@ BODY: dict[Event, dict[str, str]] = {
         "site": "site of the Hub",
         "files": "how many files are planned again",
         "digest": "SHA-256 over their paths",
+        "paths": "their path texts, when a person released a few; absent for many",
         "why": "a person released them, or a run did them all the same",
         "reason": "why, in the actor's words",
     },
@@ -353,5 +377,23 @@ BODY: dict[Event, dict[str, str]] = {
         "policies": "the policies that watch it",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
+    },
+    Event.TOKEN_CREATED: {
+        "token": "id of the token, never the token itself",
+        "person": "who is to use it",
+        "role": "what it allows",
+        "expires": "until when it is good",
+        "reason": "why, in the actor's words",
+    },
+    Event.TOKEN_REVOKED: {
+        "token": "id of the token",
+        "person": "who used it",
+        "reason": "why, in the actor's words",
+    },
+    Event.HUB_CALLED: {
+        "method": "POST, PUT, PATCH or DELETE",
+        "path": "the operation's path at the Hub",
+        "fields": "names of what was sent along, without the values",
+        "reason": "why, in the actor's words",
     },
 }

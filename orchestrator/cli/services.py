@@ -23,12 +23,14 @@ def worker(
     """Work on runs until told to stop: the process that talks to the Hub and keeps the runs going."""
     import asyncio
 
+    from activities.memory import use_little_memory
     from orchestrator.logs import configure_logs
     from orchestrator.settings import load_settings
     from orchestrator.stack import running_settings, temporal_is_configured
 
     settings = running_settings(load_settings())
     configure_logs(settings)
+    use_little_memory()
     if settings.hub_url is None:
         raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")
     if not temporal_is_configured(settings):
@@ -36,17 +38,19 @@ def worker(
     asyncio.run(_work(settings, ready_file))
 
 
-def up() -> None:
-    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, and a worker."""
+def up(
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Whether the HTTP API runs too, on loopback.")] = True,
+) -> None:
+    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, a worker, and the API."""
     from orchestrator.settings import load_settings
-    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack, StackFile
+    from orchestrator.stack import API, HUB, TEMPORAL, WORKER, Stack, StackFile
 
     settings = load_settings()
     before = StackFile.read(settings)
     if before is not None and before.alive():
         raise Refusal(f"It runs already: `orchestrator {before.command}` is process {before.owner[0]}.", Ending.DONE)
     try:
-        with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+        with Stack(settings, TEMPORAL, HUB, WORKER, *([API] if api else []), tell=show.note) as stack:
             stack.wait_for_worker()
             show.facts(_places(stack))
             show.say("Ready. Ctrl-C stops everything; runs keep their place and go on at the next start.")
@@ -72,29 +76,31 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
 ) -> None:
-    """Answer /healthz and /readyz over HTTP: whether Temporal, the audit's database and the Hub can be used."""
-    import uvicorn
-
-    from orchestrator.health import application
+    """Serve the HTTP API with its probes (/healthz, /readyz, /metrics) and the door for events (POST /events)."""
     from orchestrator.logs import configure_logs
-    from orchestrator.observing.tracing import traced, traced_application
+    from orchestrator.observing.tracing import traced
     from orchestrator.settings import load_settings
+    from orchestrator.web.server import serve as serve_http
 
     settings = load_settings()
     configure_logs(settings)
     with traced(settings, "api"):
-        app = traced_application(application(settings))
-        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+        serve_http(settings, host, port)
 
 
 def _places(stack: "Stack") -> dict[str, str]:
-    from orchestrator.stack import HUB, local_hub_mount
+    from orchestrator.stack import API, HUB, local_hub_mount
 
     settings = stack.settings
     places = {"Temporal": settings.temporal_address or "as its profile says", "Hub": settings.hub_url or ""}
     if HUB in stack.owned:
         folder, mountpoint = local_hub_mount(settings)
         places["Files"] = f"{folder} = {mountpoint}"
+    if API in stack.owned:
+        from orchestrator.granting import OWN_FILE, own_token
+
+        own_token(settings, show.actor())
+        places |= {"API": stack.services[API].address, "Token": f"{settings.state_dir / OWN_FILE} (an admin's)"}
     return {**places, "State": str(settings.state_dir), "Logs": str(settings.state_dir / "logs")}
 
 
