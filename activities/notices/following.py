@@ -63,7 +63,7 @@ class Follower:
     def _take(self, connection: Connection, record: Stored, since: datetime) -> None:
         try:
             self._learn_and_tell(connection, record, since)
-        except (LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             # Written by another version, or by hand: one record that cannot be read must not silence all others.
             _log.exception("record %d of the audit could not be told of", record.seq)
 

@@ -1,7 +1,6 @@
 """Counts the requests of the web server, by the route's pattern: what a caller writes is no label."""
 
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,8 +12,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class CountedRequests:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, prefix: str = "") -> None:
+        """Take also what stands before the patterns of the routers that were included below it."""
         self._app = app
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count it when it is answered."""
@@ -33,13 +34,17 @@ class CountedRequests:
             await self._app(scope, receive, told)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            API_REQUESTS.labels(method, _route(scope), status).observe(time.perf_counter() - began)
+            API_REQUESTS.labels(method, _route(scope, self._prefix), status).observe(time.perf_counter() - began)
 
 
-def _route(scope: Scope) -> str:
-    """Give the pattern of the route that answered; routers leave it, or the endpoint's name, in the scope."""
-    route: Any = scope.get("route")
+def _route(scope: Scope, prefix: str) -> str:
+    """Give the pattern of the route that answered: the router leaves it in the scope, or else its endpoint."""
+    route, endpoint = scope.get("route"), scope.get("endpoint")
     path = getattr(route, "path", None)
-    if path is None and (endpoint := scope.get("endpoint")) is not None:
-        path = getattr(endpoint, "__qualname__", "?").rpartition(".")[2]
-    return str(path or "none")
+    if path is None and endpoint is not None:
+        routes = getattr(scope.get("router"), "routes", ())
+        path = next((one.path for one in routes if getattr(one, "endpoint", None) == endpoint), None)
+    if path is None:
+        return "none"
+    below = prefix and scope["path"].startswith(f"{prefix}/") and not str(path).startswith(prefix)
+    return f"{prefix}{path}" if below else str(path)

@@ -95,7 +95,7 @@ def application(settings: Settings) -> FastAPI:
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)
     app.router.routes.extend(dashboard.routes)
     app.add_middleware(Guards, secure=installation.secure)
-    app.add_middleware(CountedRequests)  # Around the guards: what they turn away counts too.
+    app.add_middleware(CountedRequests, prefix=API)  # Around the guards: what they turn away counts too.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # As the framework documents it.
     return app
 

@@ -18,7 +18,6 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from orchestrator.health import application
 from orchestrator.logs import configure_logs
 from orchestrator.observing.activities import Observed
 from orchestrator.observing.door import open_door
@@ -28,6 +27,7 @@ from orchestrator.runs import run_report, start_run
 from orchestrator.services import free_port
 from orchestrator.settings import Settings
 from orchestrator.temporal import connect
+from orchestrator.web.app import application
 from orchestrator.web.signature import keys_of, signed_headers
 from tests.documented_metrics import ALERTS, DASHBOARD, expressions, metrics_in
 from tests.local_hub import LocalHub
@@ -130,10 +130,12 @@ async def test_each_line_of_an_activity_says_of_what_it_is(
 
 def test_without_the_setting_nothing_of_traces_is_even_imported() -> None:
     code = (
-        "import sys, orchestrator.observing.working, orchestrator.cli.main, orchestrator.health\n"
+        "import sys, orchestrator.observing.working, orchestrator.cli.main\n"
         "from orchestrator.observing.tracing import interceptors, worker_interceptors\n"
         "assert not [*interceptors(), *worker_interceptors()]\n"
-        "assert not [name for name in sys.modules if 'opentelemetry' in name or name.startswith('apprise')]"
+        "assert not [name for name in sys.modules if 'opentelemetry' in name or name.startswith('apprise')]\n"
+        "import orchestrator.web.app\n"  # FastAPI looks whether the API of OpenTelemetry is there, and no further.
+        "assert not [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
@@ -161,11 +163,13 @@ async def test_a_request_to_the_api_begins_the_trace_and_is_counted_by_its_route
         async with served as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as asks:
             async with asks.post("/events?path=/a/secret.mov", data=body, headers=headers) as answer:
                 assert answer.status == 202, await answer.text()
-            async with asks.get("/no/such/0123456789") as answer:
-                assert answer.status == 404
+            for path, status in (("/no/such/0123456789", 404), ("/api/v1/runs/0123456789", 401)):
+                async with asks.get(path) as answer:
+                    assert answer.status == status
             text = await metrics(asks)
     (signal,) = [one for one in traces.spans if one.name == "SignalWithStartWorkflow:RouteEvents"]
     assert "POST /events" in traces.above(signal), traces.above(signal)
     assert value(text, "orchestrator_api_request_seconds_count", 'route="/events",status="2xx"') == 1
+    assert value(text, "orchestrator_api_request_seconds_count", 'route="/api/v1/runs/{run}",status="4xx"') == 1
     assert "0123456789" not in text
     assert not [one for one in traces.spans if "secret.mov" in str(one.attributes)]
