@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: help install demo test proofs fuzz check bench clean
+.PHONY: help install demo test proofs fuzz check bench screenshots clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ test: install ## Run the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long"
 
 proofs: install ## Run the long ones: kills, outages, storms, hundreds of examples
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m long
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m long
 
 fuzz: install ## Run the property tests with examples that nobody has tried yet
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -n $(WORKERS) \
@@ -46,6 +46,9 @@ bench: install ## Print the measured ratios
 	@for benchmark in benchmarks/[a-z]*.py; do \
 		grep -q '__main__' $$benchmark || continue; \
 		echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+screenshots: install ## Take the pictures in docs/screenshots of a real installation (needs the distribution's chromium)
+	$(BIN)/python -m docs.make_screenshots
 
 clean: ## Remove what was built; keeps the state directory
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -20,6 +21,9 @@ from activities.ledger.records import (
 )
 from activities.ledger.verdict import Verdict
 from workflows.payload import Payload
+
+if TYPE_CHECKING:
+    from activities.checkpointing import Checkpointing
 
 __all__ = [
     "BODY",
@@ -54,8 +58,9 @@ class Receipt(Payload):
 class Audit:
     """Writes records from an event loop; those that arrive while a commit is under way share the next one."""
 
-    def __init__(self, log: AuditLog) -> None:
+    def __init__(self, log: AuditLog, checkpointing: "Checkpointing | None" = None) -> None:
         self._log = log
+        self._checkpointing = checkpointing
         self._waiting: list[tuple[Sequence[AuditRecord], asyncio.Future[list[Stored]]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -99,6 +104,8 @@ class Audit:
                     if not answer.done():
                         answer.set_result(stored[start : start + len(records)])
                     start += len(records)
+                if self._checkpointing is not None:
+                    self._checkpointing.hear(stored)
         finally:
             self._writer = None
 

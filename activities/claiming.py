@@ -9,20 +9,22 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claim, Claims, Holder, Overtaken, Place, is_covered
+from activities.claims import LEASE, Change, Claim, Claims, Full, Holder, Overtaken, Place, is_covered
 from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
 from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job
+from activities.limits import Lane, Limit
 from activities.manifests import Batch
 from activities.settled import FileException
 from activities.submission import job_key
@@ -67,18 +69,30 @@ class Claiming:
         job: int | None = None,
         turn: int = 0,
         again: bool = False,
-        most: int | None = None,
-    ) -> tuple[Claim, list[FileException]] | None:
+        lane: Lane | None = None,
+        limits: Sequence[Limit] = (),
+    ) -> tuple[Claim, list[FileException]] | Full:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
-        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. None while `most`
-        other batches of the site are in flight. Raises Overtaken for one that a later attempt has followed, and
-        Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
+        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. Full while one of
+        the `limits` has as many other batches in flight as it allows. Raises Overtaken for one that a later attempt
+        has followed, and Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
-            taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=again, most=most)
-            if taken is None:
-                return None
+            taken = await self._take(
+                place,
+                site,
+                batch,
+                trees=trees,
+                job=job,
+                turn=turn,
+                again=again,
+                silencing=False,
+                lane=lane,
+                limits=limits,
+            )
+            if isinstance(taken, Full):
+                return taken
             claim, others = taken
             again = True
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
@@ -93,11 +107,24 @@ class Claiming:
         ]
 
     async def take_over(
-        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None, turn: int = 0
+        self,
+        place: Place,
+        site: str,
+        batch: Batch,
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        turn: int = 0,
+        lane: Lane | None = None,
     ) -> Claim:
-        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more."""
-        taken = await self._take(place, site, batch, trees=trees, job=job, turn=turn, again=False, most=None)
-        assert taken is not None, "nothing bounds it"
+        """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more.
+
+        The claim tells for how long none has; one that was taken over and died before it sent counts too.
+        """
+        taken = await self._take(
+            place, site, batch, trees=trees, job=job, turn=turn, again=False, silencing=True, lane=lane, limits=()
+        )
+        assert not isinstance(taken, Full), "nothing bounds it"
         return taken[0]
 
     async def _take(
@@ -110,11 +137,12 @@ class Claiming:
         job: int | None,
         turn: int,
         again: bool,
-        most: int | None,
-    ) -> tuple[Claim, dict[str, Holder]] | None:
-        taking = await asyncio.to_thread(
-            self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again, most=most
-        )
+        silencing: bool,
+        lane: Lane | None,
+        limits: Sequence[Limit],
+    ) -> tuple[Claim, dict[str, Holder]] | Full:
+        prepare = partial(self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again)
+        taking = await asyncio.to_thread(prepare, silencing=silencing, lane=lane, limits=limits)
         taken = await self._change(taking)
         if isinstance(taken, Overtaken):
             raise taken
@@ -123,6 +151,10 @@ class Claiming:
     async def still_has(self, claim: Claim) -> bool:
         """Tell whether a claim counts for a while yet; False when another run or a later attempt may have the files."""
         return await self._call(self._claims.still_has, claim)
+
+    async def may_send(self, claim: Claim) -> bool:
+        """Tell whether a claim counts for a while yet, and note that its batch may be sent from now on."""
+        return await self._call(self._claims.may_send, claim)
 
     async def release(self, place: Place, turn: int | None = None) -> None:
         """Give the files of a batch back, unless a later attempt than that of `turn` has them."""

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.claim_tables import CLAIMS, folders, holders, paths
 from activities.ledger.database import Database
+from activities.limits import Lane, Limit
 
 LEASE = timedelta(minutes=10)
 """How long a claim counts without a word from its worker; then the Hub is asked whether a job has the files."""
@@ -57,10 +58,14 @@ class Holder:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim as one attempt has it; a later attempt of the same batch takes it over under another token."""
+    """A claim as one attempt has it; a later attempt of the same batch takes it over under another token.
+
+    `silent` is for how many seconds no attempt of the batch has sent anything, where one was taken over.
+    """
 
     place: Place
     token: str
+    silent: float = 0.0
 
 
 class Overtaken(Exception):
@@ -68,6 +73,13 @@ class Overtaken(Exception):
 
     Temporal makes another attempt of it, unless it was given up already.
     """
+
+
+@dataclass(frozen=True)
+class Full:
+    """A limit lets no further batch in for now."""
+
+    limit: Limit
 
 
 class Claims:
@@ -107,7 +119,7 @@ class Claims:
         taken = self.together([self.taking(place, site, wanted, trees=trees, job=job, turn=turn)])[0]
         if isinstance(taken, Overtaken):
             raise taken
-        assert taken is not None, "nothing bounds it"
+        assert not isinstance(taken, Full), "nothing bounds it"
         return taken
 
     def taking(
@@ -120,32 +132,37 @@ class Claims:
         job: int | None = None,
         turn: int = 0,
         again: bool = False,
-        most: int | None = None,
-    ) -> Change[tuple[Claim, dict[str, Holder]] | Overtaken | None]:
+        silencing: bool = False,
+        lane: Lane | None = None,
+        limits: Sequence[Limit] = (),
+    ) -> Change[tuple[Claim, dict[str, Holder]] | Overtaken | Full]:
         """Prepare to `take`, for doing it `together` with other changes, which goes on when this one is overtaken.
 
+        With `silencing` no attempt of the batch sends anything from now on until one says that it `may_send`.
         An attempt that claims `again` and finds no claim was overtaken too: a later one may have come to its end.
-        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
-        For one that holds files only those before it count, so that no two ever wait for each other.
+        It changes nothing and gives Full while as many other batches are in somebody's hands as one of the `limits`
+        allows. For one that holds files only those before it count, so that no two ever wait for each other.
         """
         claim = Claim(place, f"{turn}.{secrets.token_hex(8)}")
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
-        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | Overtaken | None:
+        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | Overtaken | Full:
             held_by = _turn_of(connection, place)
             if again if held_by is None else held_by > turn:
                 return Overtaken(f"another attempt has the files of {place}, or had them")
-            if most is not None and _others_at(connection, site, place) >= most:
-                return None
+            for limit in limits:
+                if limit.jobs is not None and _others_in(connection, limit.lane, place) >= limit.jobs:
+                    return Full(limit)
             now = now_us(connection)
-            holder = self._enter(connection, claim, site, job, now)
+            holder, silent_us = self._enter(connection, claim, lane or Lane(site), job, now, silencing=silencing)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
             free = [key for key in above if key not in held]
             _insert(connection, paths, [{"key": key, "holder": holder, "tree": trees} for key in free])
             inside = {folder for key in free for folder in above[key]}
             _insert(connection, folders, [{"key": key, "holder": holder} for key in inside])
-            return claim, {path: held[key] for path, key in keys.items() if key in held}
+            silent = 0.0 if silent_us is None else max(0.0, (now - silent_us) / 1_000_000)
+            return replace(claim, silent=silent), {path: held[key] for path, key in keys.items() if key in held}
 
         return change
 
@@ -156,10 +173,21 @@ class Claims:
 
     def still_has(self, claim: Claim) -> bool:
         """Tell whether an attempt's claim is its own, and counts for long enough to send the files."""
-        mine = (holders.c.place == str(claim.place)) & (holders.c.token == claim.token)
+        return self._standing(claim) is not None
+
+    def may_send(self, claim: Claim) -> bool:
+        """Tell whether an attempt `still_has` its claim, and note that it may send from now on, before it does."""
+        there = self._standing(claim)
+        if there is None or there.silent_us is None:
+            return there is not None  # Of a first attempt nothing has to be written.
+        with self._database.writing() as connection:
+            return connection.execute(update(holders).where(_of(claim)).values(silent_us=None)).rowcount == 1
+
+    def _standing(self, claim: Claim) -> Row[Any] | None:
         with self._database.reading() as connection:
-            until = connection.scalar(select(holders.c.until_us).where(mine))
-            return until is not None and until > now_us(connection) + self._lease_us // 10
+            there = connection.execute(select(holders).where(_of(claim))).one_or_none()
+            counts = there is not None and there.until_us > now_us(connection) + self._lease_us // 10
+            return there if counts else None
 
     def renew(self, jobs: Mapping[Place, int | None]) -> None:
         """Renew the claims of batches that somebody has in hand, noting their jobs."""
@@ -208,16 +236,24 @@ class Claims:
         with self._database.reading() as connection:
             return int(connection.execute(text("SELECT count(*) FROM claim_paths")).scalar_one())
 
-    def _enter(self, connection: Connection, claim: Claim, site: str, job: int | None, now: int) -> int:
-        """Make the holder, or take it over from an earlier attempt of the same batch, which then holds nothing."""
-        changed = {"token": claim.token, "until_us": now + self._lease_us}
-        mine = update(holders).where(holders.c.place == str(claim.place))
-        holder = connection.execute(mine.values(changed).returning(holders.c.id)).scalar_one_or_none()
-        if holder is not None:
-            _clear(connection, holder)
-            return int(holder)
-        made = {"place": str(claim.place), "site": site, "job": job, "taken_us": now, **vars(claim.place), **changed}
-        return int(connection.execute(holders.insert().values(made).returning(holders.c.id)).scalar_one())
+    def _enter(
+        self, connection: Connection, claim: Claim, lane: Lane, job: int | None, now: int, *, silencing: bool
+    ) -> tuple[int, int | None]:
+        """Make the holder, or take it over from an earlier attempt of the same batch, which then holds nothing.
+
+        Gives its number, and since when no attempt sends anything.
+        """
+        changed: dict[str, Any] = {"token": claim.token, "until_us": now + self._lease_us}
+        if silencing:
+            changed["silent_us"] = func.coalesce(holders.c.silent_us, now)
+        mine = update(holders).where(holders.c.place == str(claim.place)).values(changed)
+        there = connection.execute(mine.returning(holders.c.id, holders.c.silent_us)).one_or_none()
+        if there is not None:
+            _clear(connection, there.id)
+            return there.id, there.silent_us
+        made = {"place": str(claim.place), "job": job, "taken_us": now, **vars(claim.place), **vars(lane), **changed}
+        made["silent_us"] = silent_us = now if silencing else None
+        return int(connection.execute(holders.insert().values(made).returning(holders.c.id)).scalar_one()), silent_us
 
     def _prolong(self, connection: Connection, which: Any, **values: Any) -> None:
         until = now_us(connection) + self._lease_us
@@ -248,11 +284,13 @@ def _above(path: str) -> Iterator[str]:
         yield folder or "/"
 
 
-def _others_at(connection: Connection, site: str, place: Place) -> int:
-    """Count the batches of a site that are in somebody's hands before this one; a lapsed one may have a job yet."""
+def _others_in(connection: Connection, lane: Lane, place: Place) -> int:
+    """Count the batches of a lane that are in somebody's hands before this one; a lapsed one may have a job yet."""
     mine = connection.scalar(select(holders.c.id).where(holders.c.place == str(place)))
-    which = (holders.c.site == site) if mine is None else (holders.c.site == site) & (holders.c.id < mine)
-    return int(connection.scalar(select(func.count()).select_from(holders).where(which)) or 0)
+    query = select(func.count()).select_from(holders)
+    for name, wanted in vars(lane).items():
+        query = query.where(holders.c[name] == wanted) if wanted else query
+    return int(connection.scalar(query if mine is None else query.where(holders.c.id < mine)) or 0)
 
 
 def _conflicts(
@@ -314,6 +352,10 @@ def _drop(connection: Connection, which: Any) -> None:
 def _clear(connection: Connection, holder: int) -> None:
     for table in (paths, folders):
         connection.execute(delete(table).where(table.c.holder == holder))
+
+
+def _of(claim: Claim) -> Any:
+    return (holders.c.place == str(claim.place)) & (holders.c.token == claim.token)
 
 
 def _is(holder: Holder) -> Any:

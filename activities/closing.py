@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 
 from activities.bulk import Bulk
 from activities.ends import End, Stretch, counted, last_ends
-from activities.manifests import file_digest
+from activities.manifests import file_digest, read_head
 from activities.settled import Ended, tally
 from activities.storage import Storage
 from workflows.plan import OutcomeCounts
@@ -28,7 +29,7 @@ SCHEMA = pa.schema(
         pa.field("job", pa.int64()),
     ]
 )
-_PLANNED = ["ordinal", "path", "size", "rule"]
+PLANNED = ["ordinal", "path", "size", "rule"]
 _ROWS = 122_880
 """Rows of a row group, what a reader of one page has to read."""
 
@@ -73,18 +74,27 @@ def close_run(
     with bulk.folder() as folder:
         target = folder / "outcomes.parquet"
         held: list[pa.Table] = []
-        with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-            for stretch in last_ends(storage, bulk, folder, run, plan, rounds, _PLANNED):
+        with outcome_writer(target, read_head(storage, plan).files) as writer:
+            for stretch in last_ends(storage, bulk, folder, run, plan, rounds, PLANNED):
                 ends = [final(end) for end in stretch.ends]
                 for kind, (number, size) in counted(stretch, ends).items():
                     files[kind] += number
                     sizes[kind] += size
-                held = _written(writer, [*held, _rows(stretch, ends)])
+                held = _written(writer, [*held, rows_of(stretch, ends)])
             for rows in held:
                 writer.write_table(rows, row_group_size=_ROWS)
         digest = file_digest(target)
         storage.upload(target, name)
     return name, digest, tally((*kind, number, sizes[kind]) for kind, number in files.items())
+
+
+def outcome_writer(target: Path, files: int) -> pq.ParquetWriter:
+    """Open a table of outcomes of so many files.
+
+    What happened to a file is asked over thousands of runs: the filter of the paths lets nearly all be passed over.
+    """
+    sieve = {"path": {"ndv": max(1, min(files, _ROWS)), "fpp": 0.01}}
+    return pq.ParquetWriter(target, SCHEMA, compression="zstd", bloom_filter_options=sieve)
 
 
 def read_outcomes(
@@ -123,9 +133,9 @@ def _may_hold(group: Any, outcome: str | None, after: int) -> bool:
     return bool(words.min <= outcome <= words.max)
 
 
-def _rows(stretch: Stretch, ends: Sequence[End]) -> pa.Table:
+def rows_of(stretch: Stretch, ends: Sequence[End]) -> pa.Table:
     """Put the ends beside the planned files."""
-    columns: dict[str, Any] = {name: stretch.rows[name] for name in _PLANNED}
+    columns: dict[str, Any] = {name: stretch.rows[name] for name in PLANNED}
     for name in End._fields:
         columns[name] = pa.array([getattr(end, name) for end in ends], SCHEMA.field(name).type).take(stretch.places)
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)

@@ -173,8 +173,8 @@ def open_manifest(storage: Storage, manifest: str) -> Manifest:
 _OPENING = Lock()
 
 
-@lru_cache(maxsize=8)
-def _opened(storage: Storage, manifest: str) -> Manifest:
+def open_afresh(storage: Storage, manifest: str) -> Manifest:
+    """Open a manifest past every memory of what was read before; raises ManifestDamaged."""
     head = read_head(storage, manifest)
     content = _stored(storage, f"{manifest}/{INDEX}")
     if hashlib.sha256(content).hexdigest() != head.index_sha256:
@@ -183,6 +183,9 @@ def _opened(storage: Storage, manifest: str) -> Manifest:
     if list_digest(head.policy_digest, head.as_of_us, _texts(index["digest"])) != head.digest:
         raise ManifestDamaged(f"{manifest}: the batches do not add up to the digest {head.digest}")
     return Manifest(manifest, head, index)
+
+
+_opened = lru_cache(maxsize=8)(open_afresh)
 
 
 def read_head(storage: Storage, manifest: str) -> Head:
@@ -198,6 +201,11 @@ def read_head(storage: Storage, manifest: str) -> Head:
     if head.policy is not None and hashlib.sha256(head.policy.encode()).hexdigest() != head.policy_digest:
         raise ManifestDamaged(f"{manifest}/{HEAD}: the policy's text is not the one of its digest")
     return head
+
+
+def head_digest(storage: Storage, manifest: str) -> str:
+    """Give the SHA-256 of a manifest's head as it is stored: with it the bytes of every one of its files are fixed."""
+    return hashlib.sha256(_stored(storage, f"{manifest}/{HEAD}")).hexdigest()
 
 
 def part_paths(storage: Storage, manifest: str, folder: Path) -> list[Path]:

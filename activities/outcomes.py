@@ -13,7 +13,7 @@ from activities.bulk import Bulk
 from activities.closing import FileOutcome, close_run, read_outcomes
 from activities.forgiving import Forgiving
 from activities.heartbeat import beating
-from activities.manifests import Head, read_head
+from activities.manifests import Head, head_digest, read_head
 from activities.rounds import make_round
 from activities.settled import (
     BatchOutcome,
@@ -71,6 +71,7 @@ class RoundRef(Payload):
     bytes: int
     batches: int
     digest: str = ""
+    head_sha256: str = ""
 
 
 class NextStage(Payload):
@@ -171,7 +172,7 @@ def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:
         permanent=permanent_reasons(request.retry),
         limits=None if request.retry.resubmit == "job" else limits,
     )
-    return _ref(request.round + 1, name, head)
+    return _ref(storage, request.round + 1, name, head)
 
 
 def next_stage(storage: Storage, bulk: Bulk, request: NextStage) -> RoundRef:
@@ -185,7 +186,7 @@ def next_stage(storage: Storage, bulk: Bulk, request: NextStage) -> RoundRef:
         before=request.before,
         limits=BatchLimits(request.batch.files, request.batch.bytes),
     )
-    return _ref(request.round, name, head)
+    return _ref(storage, request.round, name, head)
 
 
 def close_outcomes(storage: Storage, bulk: Bulk, request: CloseRequest) -> Closed:
@@ -203,9 +204,15 @@ def close_outcomes(storage: Storage, bulk: Bulk, request: CloseRequest) -> Close
     return Closed(outcomes=name, digest=digest, counts=counts)
 
 
-def _ref(number: int, name: str, head: Head | None) -> RoundRef:
+def _ref(storage: Storage, number: int, name: str, head: Head | None) -> RoundRef:
     if head is None:
         return RoundRef(round=number, manifest=name, files=0, bytes=0, batches=0)
     return RoundRef(
-        round=number, manifest=name, files=head.files, bytes=head.bytes, batches=head.batches, digest=head.digest
+        round=number,
+        manifest=name,
+        files=head.files,
+        bytes=head.bytes,
+        batches=head.batches,
+        digest=head.digest,
+        head_sha256=head_digest(storage, name),
     )

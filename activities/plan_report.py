@@ -21,6 +21,18 @@ from workflows.selecting import Select
 TOP = 10
 """So many of the owners, the largest and the oldest files are named."""
 
+SIZES = (
+    ("under 64 KiB", 64 << 10), ("64 KiB to 1 MiB", 1 << 20), ("1 to 16 MiB", 16 << 20), ("16 to 256 MiB", 256 << 20),
+    ("256 MiB to 1 GiB", 1 << 30), ("1 to 16 GiB", 16 << 30), ("16 GiB and more", None),
+)  # fmt: skip
+"""Bands of sizes: the name, and the size at which the next one begins."""
+_DAY = 86_400_000_000
+AGES = (
+    ("under 30 days", 30 * _DAY), ("30 to 90 days", 90 * _DAY), ("90 days to 1 year", 365 * _DAY),
+    ("1 to 2 years", 730 * _DAY), ("2 to 5 years", 1826 * _DAY), ("5 years and more", None),
+)  # fmt: skip
+"""Bands of ages, by the attribute that the report calls old (`age_by`), in microseconds."""
+
 
 class Amount(Payload):
     """Files, and the bytes of those whose size is known."""
@@ -55,6 +67,12 @@ class PlannedFile(Payload):
     rule: str
 
 
+class Band(Amount):
+    """The files of a plan between two sizes or ages, in words; what has no such attribute is a band of its own."""
+
+    name: str
+
+
 class Unknowns(Payload):
     """Files that lack an attribute: of all that were looked at, and of those that stay because of an unknown."""
 
@@ -80,6 +98,8 @@ class PlanReport(Payload):
     freed: int
     freed_unknown: int
     there_already: Amount = Amount()
+    sizes: tuple[Band, ...] = ()
+    ages: tuple[Band, ...] = ()
     excluded: tuple[int, ...] = ()
 
     @property
@@ -120,6 +140,8 @@ def report_plan(
             freed=freed,
             freed_unknown=freed_unknown,
             excluded=excluded,
+            sizes=_bands(database, "size", SIZES),
+            ages=_bands(database, f"({plan.as_of_us} - age)", AGES),
             there_already=_there_already(database, THERE_ALREADY.get(policy.run.hub_workflows[-1], ())),
         )
 
@@ -201,6 +223,21 @@ def _excluded(database: duckdb.DuckDBPyConnection, select: Select, as_of_us: int
         return ()
     counts = ", ".join(f"count(*) FILTER ({predicate(one, as_of_us, select.classes)})" for one in select.exclude)
     return database.execute(f"SELECT {counts} FROM inventory").fetchall()[0]
+
+
+def _bands(
+    database: duckdb.DuckDBPyConnection, value: str, bands: Sequence[tuple[str, int | None]]
+) -> tuple[Band, ...]:
+    cases = " ".join(
+        f"WHEN {value} < {below} THEN {index}" if below is not None else f"ELSE {index}"
+        for index, (_, below) in enumerate(bands)
+    )
+    rows = database.execute(f"""
+        SELECT CASE WHEN {value} IS NULL THEN {len(bands)} {cases} END AS band, count(*), coalesce(sum(size), 0)
+        FROM decided WHERE planned GROUP BY band ORDER BY band
+    """).fetchall()
+    names = [*(name for name, _ in bands), "unknown"]
+    return tuple(Band(name=names[band], files=files, bytes=int(size)) for band, files, size in rows)
 
 
 def _there_already(database: duckdb.DuckDBPyConnection, statuses: Sequence[str]) -> Amount:

@@ -23,10 +23,11 @@ from activities.columns import SCHEMA
 from activities.enough import enough, open_tried
 from activities.heartbeat import beating
 from activities.inventory import InventoryRef, inventory_parts
-from activities.manifests import integers
+from activities.manifests import head_digest, integers
 from activities.predicates import (
     EXCLUDED,
     KEPT,
+    NOT_FAILED,
     QUARANTINED,
     SELECTED,
     STAYS,
@@ -37,11 +38,13 @@ from activities.predicates import (
     rule_names,
 )
 from activities.quarantine import Quarantine
+from activities.retried import ONLY, open_only
 from activities.storage import Storage
 from workflows.names import shown
 from workflows.payload import Payload
 from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
+from workflows.run import Retries
 
 _ROWS = 20_480
 """So many ordered rows are in hand at a time."""
@@ -52,6 +55,7 @@ PASSED_OVER = {
     STAYS: "no_rule",
     UNKNOWN: "unknown_attribute",
     QUARANTINED: "quarantined",
+    NOT_FAILED: "not_failed",
 }
 """The words of a plan for why files are not in it, by their verdict."""
 
@@ -71,7 +75,8 @@ class PlanRequest(Payload):
 
     `enough_bytes` ends the plan where the files up to there occupy so much of their pool; what would free nothing,
     since its data is elsewhere already, is left out then, and so is what the runs of `tried_in` tried and did not move;
-    the plan ends before the first file for which `room_bytes` are too few at the destination.
+    the plan ends before the first file for which `room_bytes` are too few at the destination. With
+    `retries` it takes only what that run failed.
     """
 
     run: str = ""
@@ -83,6 +88,7 @@ class PlanRequest(Payload):
     enough_bytes: int | None = None
     room_bytes: int | None = None
     tried_in: tuple[str, ...] = ()
+    retries: Retries | None = None
 
 
 class Plans:
@@ -118,7 +124,9 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Qu
         open_inventory(database, inventory_parts(storage, request.inventory.name, folder))
         aside = open_set_aside(database, quarantine, policy.one_site, folder)
         bulk.go_on("matching")
-        tally = _tally(database, policy, request.as_of_us, aside)
+        if request.retries is not None:
+            open_only(storage, database, request.retries, folder)
+        tally = _tally(database, policy, request.as_of_us, aside, only=request.retries is not None)
         if tally.unknown and select.on_unknown == "fail":
             raise _unknown_attributes(database, policy, request.as_of_us, tally.unknown)
         limits = BatchLimits(policy.run.batch.files, policy.run.batch.bytes)
@@ -155,6 +163,7 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Qu
         inventory=request.inventory.name,
         inventory_taken_us=request.inventory.taken_us,
         truncated_by_guard=(request.cap_files, request.cap_bytes) != (None, None),
+        head_sha256=head_digest(storage, name),
     )
 
 
@@ -211,8 +220,13 @@ def open_set_aside(
     return SET_ASIDE
 
 
-def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int, aside: str | None) -> _Tally:
+def _tally(
+    database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int, aside: str | None, *, only: bool
+) -> _Tally:
     query = heeding(judged(policy.select, as_of_us, "inventory"), aside)
+    if only:  # What the other run did not fail stays, whatever its verdict.
+        kept = f"verdict <> {SELECTED} OR path IN (SELECT path FROM {ONLY})"
+        query = f"SELECT * REPLACE (CASE WHEN {kept} THEN verdict ELSE {NOT_FAILED} END AS verdict) FROM ({query})"
     rows = database.execute(
         f"SELECT verdict, count(*), coalesce(sum(size), 0)::HUGEINT FROM ({query}) GROUP BY verdict"
     ).fetchall()
@@ -242,8 +256,9 @@ def _write(
     files, sizes = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     if cap.files == 0:
         return ()
+    also = "" if request.retries is None else f" AND path IN (SELECT path FROM {ONLY})"
     query = enough(
-        f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}",
+        f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}{also}",
         ordering(select.order_by),
         request.enough_bytes,
         request.policy.run.hub_workflows[-1],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from activities.audit import Audit, AuditRecord
 from activities.errors import HubError, NotFound, OutcomeUnknown, Retryable
@@ -18,8 +19,11 @@ from activities.hub.client import Hub
 from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job, SubmitRequest
 
-LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 12.0)
-"""Seconds before each look for a job that may exist: a proxy's 504 can come long before the job does."""
+LOOKS = (0.0, 1.0, 3.0, 8.0, 18.0, 30.0)
+"""When to look for a job that may exist, in seconds since nothing was sent any more: a proxy's 504 can come long
+before the job does."""
+FEWEST_LOOKS = 3
+"""How many of them in a row the Hub must answer, however long ago that was."""
 LONGEST_WAIT = 15.0
 """Seconds between two tries while the Hub is away."""
 UNCLEAR_FOR = 1800.0
@@ -82,15 +86,17 @@ class Submission:
         self._late = late
         self._holds = holds
         self._looks = looks
+        self._silent_since = time.monotonic()
         self._created_from = datetime.fromtimestamp(0, UTC)
 
-    async def send(self, *, in_doubt: bool) -> int | None:
+    async def send(self, *, in_doubt: bool, silent: float = 0.0) -> int | None:
         """Give the batch's job; None when stopped, or too late, and certain that the Hub has none.
 
-        `in_doubt` means that an earlier try may have reached the Hub. Raises the permanent errors with which the Hub
-        refuses the batch, Outdated, and Unsettled.
+        `in_doubt` means that an earlier try may have reached the Hub, `silent` seconds ago or longer. Raises the
+        permanent errors with which the Hub refuses the batch, Outdated, and Unsettled.
         """
         misses = 0
+        self._silent_since = time.monotonic() - silent
         while True:
             try:
                 if in_doubt:
@@ -108,7 +114,7 @@ class Submission:
                 await self._take("job.submitted", job)
                 return job
             except OutcomeUnknown as error:
-                in_doubt = True
+                in_doubt, self._silent_since = True, time.monotonic()
                 self._tell(f"the Hub to show whether it took the batch: {error}")
             except Retryable as error:
                 misses += 1
@@ -133,7 +139,7 @@ class Submission:
     async def _find(self) -> int | None:
         """Look several times for a job with exactly our paths; None when there is none for certain."""
         self._created_from = await looked_from(self._hub, self._intended())
-        for pause in self._looks:
+        for pause in pauses(self._looks, time.monotonic() - self._silent_since):
             await asyncio.sleep(pause)
             job = await self._running_again() or await self._look_until_clear()
             if job is not None:
@@ -247,6 +253,14 @@ class Submission:
     def _intended(self) -> datetime:
         """The moment of the intent; Temporal's clock, which wrote it, may be ahead of ours."""
         return datetime.fromtimestamp(min(self._sender.intended_us, micros()) / 1_000_000, UTC)
+
+
+def pauses(looks: Sequence[float], silent: float) -> list[float]:
+    """Give the seconds before each look when nothing was sent for so long: the first ones, then those still ahead."""
+    first = list(looks[:FEWEST_LOOKS])
+    ahead = [moment - silent for moment in looks[FEWEST_LOOKS:]]
+    moments = [*first, *(moment for moment in ahead if moment > first[-1])]
+    return [later - earlier for earlier, later in pairwise([0.0, *moments])]
 
 
 def job_key(site: str, job: int) -> str:

@@ -9,17 +9,20 @@ needs beside the Hub's own API:
     GET  /bench/proof     how many jobs were made, and over how many paths; how many paths were in more than one job
     POST /bench/reset     forget all jobs; the body may set {"seconds": 10}, and {"poison": 100}: every hundredth file
                           fails in every job (0: none)
+    POST /bench/trouble   {"away": 60}: every connection is closed for a minute; {"lose": 0.05}: one submit in twenty is
+                          taken and its connection closed without an answer
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +34,7 @@ KEY = "bench-key"
 SITE = "bench"
 ROOT = "/bench"
 FINAL = frozenset({"SUCCESS", "CANCELLED"})
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -86,9 +90,12 @@ class FastHub:
     requests: int = 0
     last_job: int = 0
     poison: int = 0
+    away_until: float = 0.0
+    lose: float = 0.0
+    lost: int = 0
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=64 << 20)
+        app = web.Application(client_max_size=64 << 20, middlewares=[self._in_trouble])
         app.add_routes(
             [
                 web.post("/api/file/workflow/", self.submit),
@@ -104,6 +111,7 @@ class FastHub:
                 web.get("/api/{family}/", self.family),
                 web.get("/bench/proof", self.proof),
                 web.post("/bench/reset", self.reset),
+                web.post("/bench/trouble", self.trouble),
             ]
         )
         app.on_response_prepare.append(self._count)
@@ -111,6 +119,17 @@ class FastHub:
 
     async def _count(self, request: web.Request, response: web.StreamResponse) -> None:
         self.requests += 1
+
+    @web.middleware
+    async def _in_trouble(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        of_api = request.path.startswith("/api/")
+        if of_api and time.monotonic() < self.away_until:
+            return _hung_up(request)
+        answer = await handler(request)
+        if of_api and request.method == "POST" and answer.status == 201 and random.random() < self.lose:
+            self.lost += 1
+            return _hung_up(request)
+        return answer
 
     # Jobs.
 
@@ -255,8 +274,15 @@ class FastHub:
                 "paths": len(self.submitted),
                 "twice": sum(count > 1 for count in self.submitted.values()),
                 "requests": self.requests,
+                "lost": self.lost,
             }
         )
+
+    async def trouble(self, request: web.Request) -> web.Response:
+        told = json.loads(await request.read() or b"{}")
+        self.away_until = time.monotonic() + float(told.get("away", 0))
+        self.lose = float(told.get("lose", self.lose))
+        return _answer({})
 
     async def reset(self, request: web.Request) -> web.Response:
         told = json.loads(await request.read() or b"{}")
@@ -265,7 +291,7 @@ class FastHub:
         self.jobs.clear()  # their numbers go on: a Hub gives no number twice
         self.unfinished.clear()
         self.submitted.clear()
-        self.requests = 0
+        self.requests = self.lost = 0
         return _answer({})
 
 
@@ -291,6 +317,12 @@ def _shown_file(folder: str, number: int) -> dict[str, Any]:
         "status": "unmanaged",
         "site": SITE,
     }
+
+
+def _hung_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
 
 
 def _unknown_key(request: web.Request) -> web.Response | None:

@@ -146,11 +146,18 @@ def rival_process(url: str, key: str, work: Work) -> float:
 
 @dataclass(frozen=True)
 class Product:
-    """What makes one run, for jobs of so many seconds, and where to look at it: its settings and its worker."""
+    """What makes one run, for jobs of so many seconds, and where to look at it: settings, worker, services by name."""
 
     run: Callable[[float], tuple[float, str]]
     settings: Any
     worker: int
+    services: dict[str, Any]
+
+
+def policy_of(work: Work) -> bytes:
+    """Write the policy that does the work."""
+    recheck = "" if work.recheck else "recheck: none"
+    return POLICY.format(paths=work.paths, in_flight=work.in_flight, recheck=recheck).encode()
 
 
 @contextmanager
@@ -165,16 +172,16 @@ def product(url: str, key: str, work: Work) -> Iterator[Product]:
         from orchestrator.stack import TEMPORAL, WORKER, Stack
 
         settings = load_settings(state_dir=Path(folder) / "state", hub_url=url, hub_key_file=secret)
-        recheck = "" if work.recheck else "recheck: none"
-        text = POLICY.format(paths=work.paths, in_flight=work.in_flight, recheck=recheck)
+        text = policy_of(work)
         with Stack(settings, TEMPORAL, WORKER) as stack:
             asyncio.run(_until_work_is_taken(stack.settings))
             mark = stack.services[WORKER].mark
             assert mark is not None, "the worker takes work"
             yield Product(
-                run=lambda seconds: asyncio.run(_run(stack.settings, text.encode(), _patience(work, seconds))),
+                run=lambda seconds: asyncio.run(_run(stack.settings, text, _patience(work, seconds))),
                 settings=stack.settings,
                 worker=mark.pid,
+                services=stack.services,
             )
 
 
@@ -242,7 +249,7 @@ def hub(work: Work) -> Iterator[tuple[str, str]]:
             process.terminate()
 
 
-async def _ask(method: str, url: str, body: Any = None) -> Any:
+async def ask(method: str, url: str, body: Any = None) -> Any:
     async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as answer:
         return await answer.json(content_type=None)
 
@@ -250,10 +257,10 @@ async def _ask(method: str, url: str, body: Any = None) -> Any:
 def measured(url: str, seconds: float, do: Any) -> Took:
     """Reset the Hub, do the work, and ask the Hub what happened."""
     root = url.removesuffix("/api")
-    asyncio.run(_ask("POST", f"{root}/bench/reset", {"seconds": seconds}))
+    asyncio.run(ask("POST", f"{root}/bench/reset", {"seconds": seconds}))
     told = do(seconds)
     took, parts = told if isinstance(told, tuple) else (told, "")
-    return Took(took, asyncio.run(_ask("GET", f"{root}/bench/proof")), parts)
+    return Took(took, asyncio.run(ask("GET", f"{root}/bench/proof")), parts)
 
 
 def main() -> int:

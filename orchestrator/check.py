@@ -12,7 +12,7 @@ from orchestrator.linting.lint import lint_catalog, lint_policy
 from workflows.matching import Decision, Explanation, Reason, Verdict, explain, imagined
 from workflows.policy import Expectation, PolicyTest
 
-__all__ = ["CheckReport", "CheckedFile", "Remark", "check"]
+__all__ = ["CheckReport", "CheckedFile", "Remark", "check", "check_loaded"]
 
 # The tests' ages count back from here, so that a test says the same on every day: 2026-01-01T00:00:00Z.
 AS_OF_US: Final = 1_767_225_600_000_000
@@ -28,6 +28,12 @@ def check(paths: Iterable[Path], *, strict: bool = False, today: date | None = N
     between = lint_catalog(policies, complete=complete)
     day = today or datetime.now(UTC).date()
     return CheckReport(tuple(_checked(one, names, between, day) for one in checks), strict)
+
+
+def check_loaded(loaded: LoadedPolicy, today: date | None = None) -> CheckedFile:
+    """Check one policy that was read already, by itself."""
+    day = today or datetime.now(UTC).date()
+    return _checked(_File(loaded.policy.name, loaded), {}, {loaded.policy.name: ()}, day)
 
 
 class _File:

@@ -5,16 +5,11 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from orchestrator.settings import Settings
 
@@ -53,6 +48,7 @@ async def examine(settings: Settings, *, embedded: bool, local_hub: bool) -> Asy
     yield await asyncio.to_thread(state_folder, settings)
     yield await asyncio.to_thread(policies, settings)
     yield await asyncio.to_thread(audit, settings)
+    yield await asyncio.to_thread(notices, settings)
     yield await (embedded_temporal(settings) if embedded else temporal(settings))
     if not embedded:
         from orchestrator.schedule_health import schedules_go_on
@@ -121,6 +117,35 @@ def audit(settings: Settings) -> Finding:
         log.close()
     count = f"{last[0].seq:,} records" if last else "empty"
     return Finding("Audit", Health.OK, f"{'SQLite' if settings.audit_url is None else 'database'}, {count}")
+
+
+def notices(settings: Settings) -> Finding:
+    """Whether people hear of what happens: the targets are known, and what was made arrived."""
+    from activities.ledger.records import AuditError
+    from orchestrator.notices import how_targets_do, outbox_of
+    from orchestrator.notify_file import load_targets, unknown_services
+    from orchestrator.settings import SettingsError
+
+    try:
+        targets = load_targets(settings)
+    except SettingsError as error:
+        return Finding("Notices", Health.FAIL, str(error).splitlines()[0], "Correct the file: nobody is told now.")
+    if odd := unknown_services(targets):
+        return Finding("Notices", Health.FAIL, f"no known service: {', '.join(odd)}", "`orchestrator notify test`.")
+    try:
+        with outbox_of(settings) as outbox:
+            found = how_targets_do(targets, outbox)
+    except AuditError as error:
+        return Finding("Notices", Health.FAIL, str(error), "Check the audit's database, beside which they are kept.")
+    down = [name for name, how in found.items() if how.failures or name not in targets.targets]
+    waiting = sum(how.waiting for how in found.values())
+    if down:
+        advice = "`orchestrator notify list` tells why."
+        return Finding("Notices", Health.WARN, f"{waiting:,} wait; trouble with {', '.join(down)}", advice)
+    if not targets.targets:
+        advice = "Set ORCHESTRATOR_NOTIFY_FILE (docs/notifications.md), or nobody hears of a failed run."
+        return Finding("Notices", Health.WARN, "no target is set", advice)
+    return Finding("Notices", Health.OK, f"{len(targets.targets)} targets, {waiting:,} notices wait")
 
 
 async def embedded_temporal(settings: Settings) -> Finding:
@@ -198,47 +223,3 @@ async def hub(settings: Settings, *, within: float = 20.0) -> list[Finding]:
     advice = "" if health is Health.OK else "Ages are measured by this machine's clock: set both right (NTP)."
     how = "as this machine's" if abs(skew) <= 2 else f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours"
     return [*found, Finding("Clock", health, f"the Hub's is {how}", advice)]
-
-
-def application(settings: Settings) -> Starlette:
-    """The HTTP application that says whether this process lives, and whether what it needs can be used."""
-    from orchestrator.stack import running_settings
-
-    async def alive(request: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(request: Request) -> JSONResponse:
-        now = await asyncio.to_thread(running_settings, settings)  # A stack may have come since, or gone.
-        asked = {
-            "temporal": _one(temporal(now)),
-            "audit": _one(asyncio.to_thread(audit, now)),
-            "hub": hub(now, within=5.0),
-        }
-        found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
-        failed = {
-            name: [one.sentence for one in findings if one.health is Health.FAIL] for name, findings in found.items()
-        }
-        reasons = {name: texts for name, texts in failed.items() if texts}
-        checks = {name: Health.FAIL if name in reasons else Health.OK for name in found}
-        answer = {"status": "fail" if reasons else "ok", "checks": checks, "reasons": reasons}
-        return JSONResponse(answer, 503 if reasons else 200)
-
-    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-    from orchestrator.web.events import EventsDoor
-
-    async def metrics(request: Request) -> Response:
-        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    return Starlette(
-        routes=[
-            Route("/healthz", alive),
-            Route("/readyz", ready),
-            Route("/metrics", metrics),
-            Route("/events", EventsDoor(settings).post, methods=["POST"]),
-        ]
-    )
-
-
-async def _one(finding: Awaitable[Finding]) -> list[Finding]:
-    return [await finding]

@@ -100,8 +100,7 @@ async def freeze(
     """
     applied = _applied(engine)
     if site is not None:
-        known = {*(one for policy in [*applied, *_in_folder(engine)] for one in policy.all_sites)}
-        known |= await engine.desks.sites()
+        known = await known_sites(engine)
         if site not in known:
             raise HoldError(f"--site {site}: no policy and no run is at that site; {_known(site, known)}")
     hold = engine.holds.put("freeze", actor=actor, reason=reason, key=key, site=site, label=label)
@@ -110,6 +109,12 @@ async def freeze(
     if not stands:  # Somebody thawed it while it was still pausing.
         await let_go(engine, hold, actor=actor, reason="thawed meanwhile")
     return Frozen(hold, [policy.name for policy in applied if over([hold], policy)], steered, stands)
+
+
+async def known_sites(engine: Engine) -> set[str]:
+    """Name the sites of the applied policies, of those in the folder, and where runs have begun."""
+    policies = [*_applied(engine), *_in_folder(engine)]
+    return {one for policy in policies for one in policy.all_sites} | await engine.desks.sites()
 
 
 async def thaw(engine: Engine, hold: Hold, *, actor: str, reason: str) -> Steered:

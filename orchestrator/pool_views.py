@@ -39,6 +39,20 @@ class PoolView:
         """Where it is."""
         return self.status.state if self.status else None
 
+    @property
+    def waits(self) -> str | None:
+        """Say what it waits for; None for nothing."""
+        status = self.status
+        if status is None:
+            return None
+        if status.book.blocked is not None:
+            return f"blocked: {status.book.blocked.why}"
+        if status.run is not None and self.run_waits_for:
+            return f"run {status.run} waits for {self.run_waits_for}"
+        if status.waits_for:
+            return (f"run {status.run} " if status.run is not None else "") + f"waits: {status.waits_for}"
+        return None
+
     def time_to(self, percent: float | None) -> tuple[timedelta | None, timedelta | None, timedelta | None]:
         """Give the time until a mark is reached, and its earliest and latest; None is unknown or never."""
         if self.level is None or percent is None:

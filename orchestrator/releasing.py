@@ -1,6 +1,7 @@
 """Releasing files from the quarantine: recorded with who and why, some at a time however many there are."""
 
 import secrets
+from typing import Any
 
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
@@ -9,6 +10,7 @@ from activities.quarantine import Failing, Quarantine, Which, digest_of
 
 _AT_ONCE = 10_000
 _MOST_REASON = 4_000
+_NAMED, _NAMED_CHARACTERS = 100, 50_000
 
 
 def release(quarantine: Quarantine, log: AuditLog, which: Which, *, actor: str, reason: str) -> int:
@@ -28,12 +30,15 @@ def release(quarantine: Quarantine, log: AuditLog, which: Which, *, actor: str, 
 
 
 def _record(files: list[Failing], site: str, actor: str, reason: str) -> AuditRecord:
-    body = {
+    paths = [one.path for one in files]
+    body: dict[str, Any] = {
         "site": site,
         "files": len(files),
-        "digest": digest_of([one.path for one in files]),
+        "digest": digest_of(paths),
         "why": "released by a person",
         "reason": reason[:_MOST_REASON],
     }
+    if len(paths) <= _NAMED and sum(map(len, paths)) <= _NAMED_CHARACTERS:
+        body["paths"] = sorted(paths)
     key = record_key(None, Event.QUARANTINE_RELEASED, secrets.token_hex(8))
     return AuditRecord(event=Event.QUARANTINE_RELEASED, actor=actor, run=None, key=key, body=body)

@@ -33,6 +33,8 @@ from workflows.run import (
     Pausing,
     Person,
     Resuming,
+    Retries,
+    RetryingFailed,
     RunReport,
     RunRequest,
     RunState,
@@ -44,7 +46,7 @@ from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
 from workflows.unready import unready
 
-_LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
+LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
 
 ANSWERED_WITHIN = 15.0
@@ -108,6 +110,7 @@ async def ask_for_run(
     reason: str,
     as_of: datetime | None = None,
     version: int | None = None,
+    retries: Retries | None = None,
     within: float = ANSWERED_WITHIN,
 ) -> Start:
     """Ask the desk of the policy's site for a run and give its answer.
@@ -128,6 +131,7 @@ async def ask_for_run(
         actor=actor,
         reason=reason,
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
+        retries=retries,
     )
     wish = wish_for(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
     await hand_in(client, settings.task_queue, wish)
@@ -160,16 +164,16 @@ async def list_runs(
     client: Client, queue: str, *, policy: str | None = None, is_open: bool = False, limit: int | None = 50
 ) -> list[RunSummary]:
     """Give the newest runs of the installation with this task queue, first the newest; without a limit all of them."""
-    query = f"{_LATEST_RUNS} AND {of_queue(queue)}"
+    query = f"{LATEST_RUNS} AND {of_queue(queue)}"
     query += " AND ExecutionStatus = 'Running'" if is_open else ""
-    query += "" if policy is None else f" AND WorkflowId STARTS_WITH {_text(policy + '-')}"
+    query += "" if policy is None else f" AND WorkflowId STARTS_WITH {quoted(policy + '-')}"
     found: list[RunSummary] = []
     async for execution in client.list_workflows(query, page_size=1000 if limit is None else min(limit + 1, 1000)):
         if limit is not None and len(found) == limit:
             break
         if execution.task_queue != queue:
             continue
-        summary = await _summary(execution)
+        summary = await summary_of(execution)
         if policy is None or summary.policy == policy:
             found.append(summary)
     return found
@@ -178,7 +182,7 @@ async def list_runs(
 async def run_summary(client: Client, run: str) -> RunSummary:
     """Give one run's line of the list, as it is now: a list follows a second or so behind. Raises NoSuchRun."""
     try:
-        return await _summary(await client.get_workflow_handle(run).describe())
+        return await summary_of(await client.get_workflow_handle(run).describe())
     except RPCError as error:
         raise _translated(error, run) from error
 
@@ -188,10 +192,11 @@ def of_queue(queue: str) -> str:
 
     Temporal finds no text with a double quote in it: then every one is listed, and the caller looks at its queue.
     """
-    return "TaskQueue != ''" if '"' in queue else f"TaskQueue = {_text(queue)}"
+    return "TaskQueue != ''" if '"' in queue else f"TaskQueue = {quoted(queue)}"
 
 
-def _text(word: str) -> str:
+def quoted(word: str) -> str:
+    """Write a text as a visibility query has it."""
     return "'" + word.replace("'", "''") + "'"
 
 
@@ -239,6 +244,12 @@ async def set_limits(client: Client, run: str, limits: NewLimits) -> RunStatus:
 async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", number: int | None = None) -> RunStatus:
     """Leave a stage of a campaign out, the one that waits or a later one; raises RunError when that cannot be."""
     return await _update(client, run, RunPolicy.skip_stage, SkippingStage(actor=actor, reason=reason, number=number))
+
+
+async def retry_failed(client: Client, run: str, *, actor: str, reason: str = "", error: str = "") -> RunStatus:
+    """Try the failed files of an open run's stage again, in a further round; raises RunError when that cannot be."""
+    check_note(reason)
+    return await _update(client, run, RunPolicy.retry_failed, RetryingFailed(actor=actor, reason=reason, error=error))
 
 
 async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:
@@ -312,7 +323,8 @@ async def _told(client: Client, settings: Settings, site: str, key: str, *, with
 _NOBODY_ANSWERS = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
 
-async def _summary(execution: WorkflowExecution) -> RunSummary:
+async def summary_of(execution: WorkflowExecution) -> RunSummary:
+    """Read one line of the list out of what Temporal keeps of a run."""
     memo = await execution.memo()
     state = str(memo.get("state", ""))
     closed_without_word = execution.status is not WorkflowExecutionStatus.RUNNING and not _is_final(state)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
@@ -13,10 +13,14 @@ from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
+from orchestrator.roles import roles_of_groups
 from orchestrator.web.signature import keys_of
 
+if TYPE_CHECKING:
+    from activities.ledger.signing import PublicKey, SigningKey
+
 PREFIX = "ORCHESTRATOR_"
-SECRETS = ("hub_key", "hub_password", "audit_url", "event_secrets")
+SECRETS = ("hub_key", "hub_password", "audit_url", "audit_key", "event_secrets")
 
 
 class SettingsError(ValueError):
@@ -51,8 +55,18 @@ class Settings(BaseSettings):
     store_url: str | None = Field(None, description="Inventories, plans, outcomes: a folder or s3://, gs://, az://")
     audit_url: SecretStr | None = Field(None, description="The audit's database: sqlite:///file or postgresql://...")
     audit_url_file: Path | None = Field(None, description="File that holds the address of the audit's database")
+    audit_key: SecretStr | None = Field(None, description="Private key (PEM, Ed25519) that signs the audit")
+    audit_key_file: Path | None = Field(None, description="File that holds that key")
+    audit_public_keys: str = Field("", description="More public keys that check it, as `audit key` shows them")
     event_secrets: SecretStr | None = Field(None, description="Secrets that sign events, whsec_..., newest first")
     event_secrets_file: Path | None = Field(None, description="File that holds those secrets, one a line")
+    public_url: str | None = Field(None, description="Address at which people reach the API, https://tiering.example")
+    oidc_issuer: str | None = Field(None, description="Issuer of OIDC bearer tokens; unset: only tokens of our own")
+    oidc_audience: str | None = Field(None, description="Audience that those tokens must name")
+    oidc_person_claim: str = Field("preferred_username", description="Claim that names the person")
+    oidc_role_claim: str = Field("roles", description="Claim with the roles or groups; a.b is b inside a")
+    oidc_roles: str = Field("", description="GROUP=ROLE, apart by commas; unset: the claim holds our roles")
+    notify_file: Path | None = Field(None, description="File with the targets of notices; see docs/notifications.md")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
 
     temporal_address: str | None = Field(
@@ -67,6 +81,11 @@ class Settings(BaseSettings):
 
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")
     localhub_options: str = Field("", description="More options for the local Hub that `up` and `run` start")
+
+    metrics_address: str | None = Field(
+        None, description="host:port at which a worker answers /metrics, /healthz and /readyz; unset: nowhere"
+    )
+    traces_url: str | None = Field(None, description="OTLP/HTTP address for traces; unset: none are made")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
@@ -83,6 +102,21 @@ class Settings(BaseSettings):
         return self.audit_url or SecretStr(f"sqlite:///{self.state_dir / 'audit.sqlite'}")
 
     @property
+    def signing_key(self) -> "SigningKey | None":
+        """The key that signs the audit's checkpoints, if there is one."""
+        from activities.ledger.signing import signing_key_of  # costs more than all settings, and few have a key
+
+        return None if self.audit_key is None else signing_key_of(self.audit_key.get_secret_value())
+
+    @property
+    def public_keys(self) -> "tuple[PublicKey, ...]":
+        """The public keys whose checkpoints count: that of the signing key, and those that are named."""
+        from activities.ledger.signing import public_keys_of
+
+        own = () if self.signing_key is None else (self.signing_key.public,)
+        return tuple(dict.fromkeys((*own, *public_keys_of(self.audit_public_keys))))
+
+    @property
     def claims(self) -> SecretStr:
         """Address of the claims on files in flight: beside the audit, so that all workers of one audit share them."""
         return self._beside_the_audit("claims.sqlite")
@@ -96,6 +130,16 @@ class Settings(BaseSettings):
     def quarantine(self) -> SecretStr:
         """Address of the quarantine: beside the audit, so that all policies of one audit share it."""
         return self._beside_the_audit("quarantine.sqlite")
+
+    @property
+    def tokens(self) -> SecretStr:
+        """Address of the API's tokens: beside the audit."""
+        return self._beside_the_audit("tokens.sqlite")
+
+    @property
+    def notices(self) -> SecretStr:
+        """Address of the notices and their outbox: beside the audit, so that one of its workers sends for all."""
+        return self._beside_the_audit("notices.sqlite")
 
     def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
@@ -137,21 +181,38 @@ class Settings(BaseSettings):
             raise ValueError("expected more than 0 and at most 3600 seconds")
         return seconds
 
-    @field_validator("hub_url")
+    @field_validator("hub_url", "traces_url")
     @classmethod
-    def _plain_http_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            _ = parts.port
-        except ValueError:
-            raise ValueError("expected an address such as https://hub.example/api") from None
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(f"credentials do not belong into the address: set {_variable('hub_key')} instead")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("expected an address such as https://hub.example/api")
-        return value.rstrip("/")
+    def _hub_address(cls, value: str | None) -> str | None:
+        advice = f"credentials do not belong into the address: set {_variable('hub_key')} instead"
+        return None if value is None else _plain_http_address(value, "https://hub.example/api", advice).rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, value: str | None) -> str | None:
+        found = None if value is None else _plain_http_address(value, "https://tiering.example").rstrip("/")
+        if found is not None and urlsplit(found).path:
+            raise ValueError("expected an address without a path such as https://tiering.example")
+        return found
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_address(cls, value: str | None) -> str | None:
+        return None if value is None else _plain_http_address(value, "https://login.example/realms/storage")
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _known_roles(cls, value: str) -> str:
+        roles_of_groups(value)
+        return value
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        host, colon, port = (value or "127.0.0.1:0").rpartition(":")
+        if not host or not colon or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("expected host:port such as 127.0.0.1:9464")
+        return value
 
     @field_validator("event_secrets")
     @classmethod
@@ -160,7 +221,25 @@ class Settings(BaseSettings):
             raise ValueError("holds no secret: make one with `openssl rand -base64 32`")
         return value
 
-    @field_validator("state_dir", "policies_dir", "localhub_root")
+    @field_validator("audit_key")
+    @classmethod
+    def _a_signing_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            from activities.ledger.signing import signing_key_of
+
+            signing_key_of(value.get_secret_value())
+        return value
+
+    @field_validator("audit_public_keys")
+    @classmethod
+    def _public_keys(cls, value: str) -> str:
+        if value:
+            from activities.ledger.signing import public_keys_of
+
+            public_keys_of(value)
+        return value
+
+    @field_validator("state_dir", "policies_dir", "localhub_root", "notify_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -171,6 +250,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{_variable('hub_key')} and {_variable('hub_password')} are both set: keep one of them")
         if (self.hub_username is None) != (self.hub_password is None):
             raise ValueError(f"{_variable('hub_username')} and {_variable('hub_password')} belong together: set both")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_issuer(self) -> "Settings":
+        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+            raise ValueError(f"{_variable('oidc_issuer')} and {_variable('oidc_audience')} belong together: set both")
         return self
 
     @classmethod
@@ -223,6 +308,19 @@ def _secret_of(file: Path, name: str) -> str:
     if not text:
         raise ValueError(f"{_variable(name)}: {file} is empty")
     return text
+
+
+def _plain_http_address(value: str, example: str, advice: str = "credentials do not belong into the address") -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"expected an address such as {example}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(advice)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"expected an address such as {example}")
+    return value
 
 
 def _variable(name: str) -> str:

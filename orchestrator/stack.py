@@ -1,4 +1,4 @@
-"""What this machine runs for itself: embedded Temporal, the local Hub and a worker, whichever is missing.
+"""What this machine runs for itself: embedded Temporal, the local Hub, a worker and the API, whichever is missing.
 
 One process owns the stack of a state directory: it holds the lock, starts the services and writes `stack.json`. Any
 other command of the same state directory reads that file and uses what runs. The services die with their owner, so a
@@ -23,8 +23,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from orchestrator.services import ProcessMark, Service, StackError, accepts, free_port
 from orchestrator.settings import Settings, SettingsError
 
-TEMPORAL, HUB, WORKER = "temporal", "hub", "worker"
-_ORDER = (TEMPORAL, HUB, WORKER)  # started in this order, stopped in the other
+TEMPORAL, HUB, WORKER, API = "temporal", "hub", "worker", "api"
+API_PORT = 8080
+_ORDER = (TEMPORAL, HUB, WORKER, API)  # started in this order, stopped in the other
 _WAIT_FOR_OWNER = 20.0
 
 
@@ -122,9 +123,10 @@ class Stack:
             self.stop()
 
     def wait_for_worker(self) -> None:
-        """Return when the worker that this command started works. Raises StackError."""
-        if WORKER in self._services:
-            self._services[WORKER].wait_until_ready()
+        """Return when the worker that this command started works, and the API answers. Raises StackError."""
+        for name in (WORKER, API):
+            if name in self._services:
+                self._services[name].wait_until_ready()
 
     def mind(self) -> tuple[str, ...]:
         """Start again what fell over, and name it. Raises StackError when a service keeps falling."""
@@ -134,7 +136,7 @@ class Stack:
         return fallen
 
     def stop(self) -> None:
-        """Stop what this command started: the worker first, then the Hub, then Temporal."""
+        """Stop what this command started: the API and the worker first, then the Hub, then Temporal."""
         try:
             for name in reversed(_ORDER):
                 if name in self._services:
@@ -155,7 +157,7 @@ class Stack:
 
     def _missing(self) -> tuple[str, ...]:
         remote = not self._embedded and temporal_is_configured(self._given)
-        given = {TEMPORAL: remote, HUB: self._given.hub_url is not None, WORKER: False}
+        given = {TEMPORAL: remote, HUB: self._given.hub_url is not None, WORKER: False, API: False}
         return tuple(name for name in _ORDER if name in self._needs and not given[name])
 
     def _lock_taken(self) -> bool:
@@ -202,6 +204,8 @@ class Stack:
         log = self._given.state_dir / "logs" / f"{name}.log"
         if name == WORKER:
             return worker_service(self.settings, log)
+        if name == API:
+            return api_service(self.settings, free_port(_port(before) or API_PORT), log)
         port = free_port(_port(before))
         return temporal_service(self._given, port, log) if name == TEMPORAL else hub_service(self._given, port, log)
 
@@ -303,6 +307,31 @@ def hub_service(settings: Settings, port: int, log: Path) -> Service:
 def worker_service(settings: Settings, log: Path) -> Service:
     """A worker for the addresses in the settings."""
     ready = log.with_suffix(".ready")
+    return Service(
+        name="the worker",
+        command=[*_PYTHON, "orchestrator", "worker", "--ready-file", str(ready)],
+        log=log,
+        ready_file=ready,
+        environment=_environment(settings),
+        patience=20.0,
+    )
+
+
+def api_service(settings: Settings, port: int, log: Path) -> Service:
+    """The API and the dashboard on loopback, for the addresses in the settings."""
+    return Service(
+        name="the API",
+        command=[*_PYTHON, "orchestrator", "serve", "--port", str(port)],
+        log=log,
+        address=f"http://127.0.0.1:{port}",
+        ready=lambda: accepts(port),
+        environment=_environment(settings),
+        patience=15.0,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Tell a service of ours what the settings say of this machine, and where Temporal and the Hub answer."""
     environment = {
         "ORCHESTRATOR_STATE_DIR": str(settings.state_dir),
         "ORCHESTRATOR_POLICIES_DIR": str(settings.policies_dir),
@@ -315,14 +344,7 @@ def worker_service(settings: Settings, log: Path) -> Service:
     if settings.hub_key_file is not None:
         environment |= {f"ORCHESTRATOR_HUB_{name}": "" for name in ("KEY", "USERNAME", "PASSWORD", "PASSWORD_FILE")}
         environment["ORCHESTRATOR_HUB_KEY_FILE"] = str(settings.hub_key_file)
-    return Service(
-        name="the worker",
-        command=[*_PYTHON, "orchestrator", "worker", "--ready-file", str(ready)],
-        log=log,
-        ready_file=ready,
-        environment=environment,
-        patience=20.0,
-    )
+    return environment
 
 
 def become_local_hub(arguments: list[str]) -> NoReturn:
@@ -376,7 +398,7 @@ def local_hub_key(settings: Settings) -> Path:
 
 
 _PYTHON = (sys.executable, "-P", "-m")  # -P: a folder named `workflows` where one happens to stand is not ours
-_TITLE = {TEMPORAL: "Temporal", HUB: "the local Hub", WORKER: "a worker"}
+_TITLE = {TEMPORAL: "Temporal", HUB: "the local Hub", WORKER: "a worker", API: "the API"}
 
 
 def _with_addresses(settings: Settings, temporal: str | None, hub: str | None) -> Settings:

@@ -1,6 +1,6 @@
 """Where the applied policies stand: the catalog's version, the engine's, what is paused, and what comes next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,13 @@ class Folder:
     usable: Mapping[str, LoadedPolicy]
     wrong: Mapping[str, str]
 
+    def only(self, policy: str) -> "Folder":
+        """Give the folder as if it held this policy alone."""
+        return Folder(
+            {name: one for name, one in self.usable.items() if name == policy},
+            {name: text for name, text in self.wrong.items() if name == policy},
+        )
+
 
 @dataclass(frozen=True)
 class PolicyStanding:
@@ -44,14 +51,14 @@ class PolicyStanding:
         return next((hold for hold in self.holds if part.site is None or hold.site in (None, part.site)), None)
 
 
-def read_folder(folder: Path) -> Folder:
+def read_folder(folder: Path, read: Callable[[Path], LoadedPolicy] = read_policy) -> Folder:
     """Read every policy of a folder; a file that cannot be used goes by the name that it gives, or else its own."""
     usable: dict[str, LoadedPolicy] = {}
     wrong: dict[str, str] = {}
     names: dict[str, str] = {}
     for file in policy_files(folder) if folder.is_dir() else ():
         try:
-            loaded = read_policy(file)
+            loaded = read(file)
         except PolicyError as error:
             wrong[name_in(file)] = str(error)
             continue
@@ -61,11 +68,20 @@ def read_folder(folder: Path) -> Folder:
     return Folder({name: loaded for name, loaded in usable.items() if name not in wrong}, wrong)
 
 
-async def standings(engine: Engine, folder: Folder) -> list[PolicyStanding]:
-    """Compare the folder, the applied versions and the engine; no policy's trouble hides the others."""
+async def standing_of(engine: Engine, folder: Folder, policy: str) -> PolicyStanding | None:
+    """Compare one policy alone; None when it is neither in the folder nor applied."""
+    return next((one for one in await standings(engine, folder.only(policy), policy) if one.policy == policy), None)
+
+
+async def standings(engine: Engine, folder: Folder, only: str | None = None) -> list[PolicyStanding]:
+    """Compare the folder, the applied versions and the engine; no policy's trouble hides the others.
+
+    With `only` other applied policies are not read.
+    """
     half = {name: words for name, one in folder.usable.items() if (words := unready(one.policy))}
     catalog = {name: one for name, one in folder.usable.items() if name not in half}
     current, trouble = engine.versions.current(), dict(folder.wrong)
+    current = {name: version for name, version in current.items() if only in (None, name)}
     applied: dict[str, LoadedPolicy] = {}
     for name in current.keys() - catalog.keys():
         try:

@@ -15,6 +15,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from activities.apart import Apart
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
+from activities.checkpointing import Checkpointing
 from activities.claiming import Claiming
 from activities.claims import Claims
 from activities.events import Events
@@ -25,6 +26,9 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.limits import JobLimits
+from activities.notices.notifier import Notifier
+from activities.notices.outbox import Outbox
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -35,15 +39,18 @@ from activities.preflight import Preflight
 from activities.quarantine import Quarantine
 from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
+from activities.retried import Retried
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
-from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
 from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
+from orchestrator.notify_file import load_targets
+from orchestrator.observing.activities import Observed
+from orchestrator.observing.tracing import worker_interceptors
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
@@ -84,19 +91,28 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         hub = await stack.enter_async_context(open_hub(settings))
         log = AuditLog(settings.audit.get_secret_value())
         stack.callback(log.close)
+        audit = Audit(log)
+        if settings.signing_key is not None:
+            checkpointing = Checkpointing(open_storage(settings.storage), settings.signing_key)
+            stack.push_async_callback(checkpointing.finish)
+            audit = Audit(log, checkpointing)
         claims = Claims(settings.claims.get_secret_value())
         stack.callback(claims.close)
         samples = PoolSamples(settings.samples.get_secret_value())
         stack.callback(samples.close)
         quarantine = Quarantine(settings.quarantine.get_secret_value())
         stack.callback(quarantine.close)
+        targets = await asyncio.to_thread(load_targets, settings)
+        outbox = Outbox(settings.notices.get_secret_value())
+        stack.callback(outbox.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=_activities(settings, client, hub, log, claims, samples, quarantine),
+            activities=_activities(settings, client, hub, log, audit, claims, samples, quarantine),
             workflow_runner=RUNNER,
+            interceptors=[*worker_interceptors(), Observed()],
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
             max_heartbeat_throttle_interval=HEARD_WITHIN,
@@ -107,7 +123,12 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         async with worker:
             if versioned:
                 await make_current(client, version)
-            yield worker
+            notifying = asyncio.create_task(Notifier(log, outbox, targets, samples).work())
+            try:
+                yield worker
+            finally:
+                notifying.cancel()
+                await asyncio.gather(notifying, return_exceptions=True)
 
 
 def _activities(
@@ -115,12 +136,12 @@ def _activities(
     client: Client,
     hub: Hub,
     log: AuditLog,
+    audit: Audit,
     claims: Claims,
     samples: PoolSamples,
     quarantine: Quarantine,
 ) -> list[Callable[..., Any]]:
     storage = open_storage(settings.storage)
-    audit = Audit(log)
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
@@ -143,7 +164,7 @@ def _activities(
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
+        Submits(hub, storage, audit, claiming, JobLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,
@@ -151,6 +172,7 @@ def _activities(
         HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
+        Retried(storage, **limits).asked_round,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ import psutil
 from orchestrator.services import Service, accepts, free_port
 from orchestrator.settings import load_settings
 from orchestrator.stack import temporal_service, worker_service
+from tests.shifted_clock import shifted
 
 _SETTINGS = ("ORCHESTRATOR_", "TEMPORAL_")
 
@@ -58,6 +60,8 @@ class Machine:
             "COLUMNS": "100",
         }
         self.said = ""
+        self.clock = timedelta()
+        """How far the wall clock of the commands that `run` runs is from the machine's."""
         self._started: list[subprocess.Popen[str]] = []
         self.policies.mkdir(parents=True)
         self.projects.mkdir(parents=True)
@@ -65,7 +69,7 @@ class Machine:
     def run(self, *arguments: str, timeout: float = 90, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
-            [sys.executable, "-P", "-m", "orchestrator", *arguments],
+            shifted(self.clock, sys.executable, "-P", "-m", "orchestrator", *arguments),
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -95,9 +99,9 @@ class Machine:
         self._started.append(process)
         return process
 
-    def up(self, **environment: str) -> subprocess.Popen[str]:
+    def up(self, *, api: bool = False, **environment: str) -> subprocess.Popen[str]:
         """Start `up`, and return when everything runs; `said` is what it printed until then."""
-        process = self.start("up", **environment)
+        process = self.start("up", *([] if api else ["--no-api"]), **environment)
         assert process.stdout is not None
         self.said = ""
         for line in process.stdout:
@@ -160,10 +164,15 @@ class Machine:
 
 
 class Process:
-    """A service that a test kills and starts again; it keeps its address and its state."""
+    """A service that a test kills and starts again; it keeps its address and its state.
 
-    def __init__(self, service: Service) -> None:
+    `clock` is how far its wall clock is from the machine's; it counts from the next start on.
+    """
+
+    def __init__(self, service: Service, clock: timedelta = timedelta()) -> None:
         self.service = service
+        self.clock = clock
+        self._command = service.command
         self.start()
 
     @property
@@ -173,6 +182,7 @@ class Process:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.service.command = shifted(self.clock, *self._command)
         self.service.start()
         self.service.wait_until_ready()
 
@@ -191,12 +201,12 @@ class Process:
         self.service.stop()
 
 
-def temporal_process(folder: Path) -> Process:
+def temporal_process(folder: Path, clock: timedelta = timedelta()) -> Process:
     """An embedded Temporal server of its own."""
     settings, port = load_settings(state_dir=folder), free_port()
     service = temporal_service(settings, port, folder / "logs" / "temporal.log")
     service.ready = lambda: accepts(port)
-    return Process(service)
+    return Process(service, clock)
 
 
 def worker_process(
@@ -207,12 +217,13 @@ def worker_process(
     key: Path,
     queue: str = "tiering",
     environment: Mapping[str, str] = MappingProxyType({}),
+    clock: timedelta = timedelta(),
 ) -> Process:
     """A worker for a Temporal and a Hub."""
     settings = load_settings(state_dir=folder, temporal_address=temporal, hub_url=hub, hub_key_file=key)
     service = worker_service(settings, folder / "logs" / "worker.log")
     service.environment = {**service.environment, "ORCHESTRATOR_TASK_QUEUE": queue, **environment}
-    return Process(service)
+    return Process(service, clock)
 
 
 def eventually(holds: Callable[[], bool], within: float = 15.0) -> bool:

@@ -32,6 +32,7 @@ class Plan(Payload):
     inventory: str = ""
     inventory_taken_us: int = 0
     truncated_by_guard: bool = False
+    head_sha256: str = ""
 
     @property
     def as_of(self) -> datetime:

@@ -1,12 +1,13 @@
 """The audit log: records go to the end of one chain, each once under its key, and can be read and verified."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from activities.ledger.database import Database
+from activities.ledger.finding import ALL, Page, Wanted, condition
 from activities.ledger.records import (
     GENESIS,
     AuditRecord,
@@ -14,12 +15,14 @@ from activities.ledger.records import (
     canonical,
     chained_hash,
     check_names,
+    exported_line,
     timestamp,
 )
 from activities.ledger.tables import audit
-from activities.ledger.verdict import Verdict, walk_chain
+from activities.ledger.verdict import BEGINNING, Break, Verdict, further_breaks, record_fits, walk_chain
 
 _KEYS_A_QUERY = 500
+_ROWS_A_PAGE = 2000
 
 
 class AuditLog:
@@ -73,6 +76,12 @@ class AuditLog:
         with self._database.reading() as connection:
             return _by_key(connection, {key}).get(key)
 
+    def of_runs(self, runs: Sequence[str], event: str) -> dict[str, Stored]:
+        """Give the last record of an event of each of some runs, by run."""
+        query = select(audit).where(audit.c.event == event, audit.c.run.in_(runs)).order_by(audit.c.seq)
+        with self._database.reading() as connection:
+            return {str(row.run): _stored(row) for row in connection.execute(query)}
+
     def records(
         self,
         run: str | None = None,
@@ -96,15 +105,98 @@ class AuditLog:
             found = [_stored(row) for row in connection.execute(query)]
         return found[::-1] if newest else found
 
-    def verify(self) -> Verdict:
-        """Walk the whole chain and tell whether every record is as it was written, and which one is the first not."""
+    def find(
+        self, wanted: Wanted = ALL, *, before: int | None = None, after: int | None = None, limit: int = 100
+    ) -> Page:
+        """Give a page of the wanted records, in their order: the newest, those before, or those after a sequence.
+
+        Pages hang on sequences, so that a record that is written meanwhile moves none of them.
+        """
+        forward = after is not None
         with self._database.reading() as connection:
-            return walk_chain(connection)
+            query = select(audit).where(condition(connection, wanted))
+            if before is not None:
+                query = query.where(audit.c.seq < before)
+            if after is not None:
+                query = query.where(audit.c.seq > after)
+            query = query.order_by(audit.c.seq if forward else audit.c.seq.desc()).limit(limit + 1)
+            found = [_stored(row) for row in connection.execute(query)]
+        more = len(found) > limit
+        found = found[:limit] if forward else found[:limit][::-1]
+        if not found:
+            return Page([])
+        older = found[0].seq if (after if forward else more) else None
+        return Page(found, older=older, newer=found[-1].seq if more or not forward else None)
+
+    def at(self, seq: int) -> Stored | None:
+        """Give the record with a sequence, if there is one."""
+        return self._one(audit.c.seq == seq)
+
+    def fits(self, seq: int) -> bool:
+        """Tell whether the record with a sequence matches its own hash."""
+        with self._database.reading() as connection:
+            return record_fits(connection, seq)
+
+    def with_hash(self, start: str) -> list[Stored]:
+        """Give up to two records whose hash begins so: more than one means that it says too little."""
+        with self._database.reading() as connection:
+            query = select(audit).where(audit.c.hash >= start, audit.c.hash < start + "g").limit(2)
+            return [_stored(row) for row in connection.execute(query)]
+
+    def hashes(self, seqs: Sequence[int]) -> dict[int, str]:
+        """Give the hashes of records by their sequences; what is not there is left out."""
+        found: dict[int, str] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(seqs), _KEYS_A_QUERY):
+                some = seqs[start : start + _KEYS_A_QUERY]
+                rows = connection.execute(select(audit.c.seq, audit.c.hash).where(audit.c.seq.in_(some)))
+                found.update((row.seq, row.hash) for row in rows)
+        return found
+
+    def end(self) -> tuple[int, str]:
+        """Give sequence and hash of the last record, or where a chain begins."""
+        with self._database.reading() as connection:
+            return _end(connection)
+
+    def lines(self, after: int = 0, last: int | None = None) -> Iterator[str]:
+        """Give records as lines of an export, exactly as they stand in the table, a few in memory at a time."""
+        while True:
+            query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(_ROWS_A_PAGE)
+            with self._database.reading() as connection:
+                rows = connection.execute(query if last is None else query.where(audit.c.seq <= last)).all()
+            for row in rows:
+                yield exported_line(**row._mapping)
+            if len(rows) < _ROWS_A_PAGE:
+                return
+            after = rows[-1].seq
+
+    def verify(
+        self,
+        start: tuple[int, str] = BEGINNING,
+        most: int | None = None,
+        tell: Callable[[int], None] = lambda count: None,
+    ) -> Verdict:
+        """Walk the chain and tell whether every record is as it was written, and which one is the first not.
+
+        By default all of it; `walk_chain` says what the rest means.
+        """
+        with self._database.reading() as connection:
+            return walk_chain(connection, start, most, tell)
+
+    def further_breaks(self, first: int, most: int = 20) -> list[Break]:
+        """Give up to `most` more records that are not as they were written, behind the first one."""
+        with self._database.reading() as connection:
+            return further_breaks(connection, first, most)
 
     def place_of(self, digest: str) -> int | None:
         """Give the sequence of the record that has this hash, if there is one."""
         with self._database.reading() as connection:
             return connection.execute(select(audit.c.seq).where(audit.c.hash == digest).limit(1)).scalar()
+
+    def _one(self, where: ColumnElement[bool]) -> Stored | None:
+        with self._database.reading() as connection:
+            row = connection.execute(select(audit).where(where)).one_or_none()
+        return None if row is None else _stored(row)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""
@@ -163,4 +255,13 @@ def _is_same(there: Stored, record: AuditRecord, body: str) -> bool:
 
 def _stored(row: Row[tuple[object, ...]]) -> Stored:
     fields = dict(row._mapping)
-    return Stored.model_validate({**fields, "body": json.loads(str(fields["body"]))})
+    return Stored.model_validate({**fields, "body": _body(str(fields["body"]))})
+
+
+def _body(text: str) -> dict[str, object]:
+    """Read a body; what is no JSON object any more was forged, and is shown as it stands."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": text}

@@ -118,10 +118,21 @@ def chained_hash(
     byte for byte, as `rfc8785.dumps` of the record without its hash.
     """
     text = (
-        f'{{"actor":{_quoted(actor)},"at":{_quoted(at)},"body":{body},"event":{_quoted(event)},"key":{_quoted(key)},'
-        f'"prev_hash":{_quoted(prev_hash)},"run":{"null" if run is None else _quoted(run)},"seq":{seq}}}'
+        f'{{"actor":{quoted(actor)},"at":{quoted(at)},"body":{body},"event":{quoted(event)},"key":{quoted(key)},'
+        f'"prev_hash":{quoted(prev_hash)},"run":{"null" if run is None else quoted(run)},"seq":{seq}}}'
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def exported_line(
+    *, seq: int, at: str, actor: str, run: str | None, event: str, key: str, body: str, prev_hash: str, hash: str
+) -> str:
+    """Write a record with its hash as canonical JSON: without the member `hash` it is the text that was hashed."""
+    return (
+        f'{{"actor":{quoted(actor)},"at":{quoted(at)},"body":{body},"event":{quoted(event)},"hash":{quoted(hash)},'
+        f'"key":{quoted(key)},"prev_hash":{quoted(prev_hash)},"run":{"null" if run is None else quoted(run)},'
+        f'"seq":{seq}}}'
+    )
 
 
 def timestamp(moment: datetime) -> str:
@@ -129,7 +140,8 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
+quoted = json.JSONEncoder(ensure_ascii=False).encode
+"""Write a text as canonical JSON does (RFC 8785)."""
 
 
 def _is_unicode(value: str) -> bool:

@@ -1,27 +1,23 @@
 """`orchestrator audit`: read what happened, and prove that nobody changed it since."""
 
-import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import show
-from orchestrator.cli.arguments import known_word
-from orchestrator.cli.endings import Ending, Refusal
+from orchestrator.cli import audit_file, audit_period, audit_proof, show
+from orchestrator.cli.arguments import JsonOption, known_word
+from orchestrator.cli.audit_log import moment_of, opened_log
+from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
     from activities.ledger.log import AuditLog
     from activities.ledger.records import Stored
-    from activities.ledger.verdict import Verdict
 
 _RUNS_LOOKED_AT = 1_000
 
 audit_app = typer.Typer(
-    help="Read the audit, and verify its chain.",
+    help="Read the audit, prove that it is whole, and ask what happened to a file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,61 +28,85 @@ audit_app = typer.Typer(
 @audit_app.command("list")
 def list_records(
     run: Annotated[str | None, typer.Option(help="Only this run's records.")] = None,
-    event: Annotated[str | None, typer.Option(help="Only this event, such as job.submitted.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Only records of this policy and of its runs.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event, such as job.submitted, or a kind: job.*")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only what this actor did: ann@host, or ann at any host.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only records in which this text stands.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this time on: 2026-05-01T10:00Z, or an age: 2h.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only before this time, or age.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 50,
+    before: Annotated[int | None, typer.Option(metavar="NUMBER", help="The newest ones before this record.")] = None,
+    after: Annotated[int | None, typer.Option(metavar="NUMBER", help="The oldest ones after this record.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a record, with its hashes.")] = False,
 ) -> None:
     """Show the newest records, the oldest of them first."""
-    from activities.ledger.events import Event
+    from activities.ledger.finding import Wanted
 
-    known_word("--event", event, [str(one) for one in Event])
-    start = None if since is None else _moment(since)
-    with _opened() as log:
-        found = log.records(run=run, event=event, since=start, limit=limit, newest=True)
-        if run is not None and not found:
+    _know_event(event)
+    start, end = moment_of("--since", since), moment_of("--until", until)
+    wanted = Wanted(run=run, event=event, actor=actor, policy=policy, text=text, since=start, until=end)
+    with opened_log() as (log, _):
+        page = log.find(wanted, before=before, after=after, limit=limit)
+        if run is not None and not page.records:
             _refuse_unknown(log, run)
     if as_json:
-        for record in found:
+        for record in page.records:
             show.document(record.model_dump(mode="json", exclude={"same"}))
-    elif found:
-        _print_lines(found)
+    elif page.records:
+        _print_lines(page.records)
+        if after is None and page.older is not None:
+            show.note(f"Older ones: --before {page.older}")
+        if after is not None and page.newer is not None:
+            show.note(f"Newer ones: --after {page.newer}")
     else:
         show.note("No such records.")
 
 
-@audit_app.command()
-def verify(
-    expect: Annotated[
-        str | None,
-        typer.Option(
-            "--expect",
-            metavar="[COUNT:]HASH",
-            help="A last hash that was noted before; with its count of records the record must have that place.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON document.")] = False,
+@audit_app.command("show")
+def show_record(
+    which: Annotated[str, typer.Argument(metavar="RECORD", help="Its number, its key, or how its hash begins.")],
+    as_json: JsonOption = False,
 ) -> None:
-    """Check every record against its hash and the record before it; exit code 1 when the chain is broken or cut off."""
-    count, digest = (None, None) if expect is None else _noted(expect)
-    started = time.monotonic()
-    with _opened() as log, show.waiting("Walking the chain ..."):
-        verdict = log.verify()
-        broken = None if verdict.broken_at is None else _record_at(log, verdict.broken_at)
-        place = None if digest is None else log.place_of(digest)
-    missing = None if digest is None else _unexpected(verdict, count, place)
+    """Show one record with all of its fields, and its place in the chain."""
+    with opened_log() as (log, _):
+        record = _named(log, which)
+        neighbours = log.hashes([record.seq - 1, record.seq + 1])
+        fits = log.fits(record.seq)
+    before, after = neighbours.get(record.seq - 1), neighbours.get(record.seq + 1)
+    linked = record.prev_hash == before or (record.seq == 1 and before is None)
     if as_json:
-        told = {} if digest is None else {"expected": digest, "expected_at": place, "unexpected": missing}
-        show.document({**verdict.model_dump(mode="json"), **told, "ok": verdict.ok and missing is None})
+        told = {**record.model_dump(mode="json", exclude={"same"}), "hash_fits": fits, "linked": linked}
+        show.document({**told, "hash_before": before, "hash_after": after})
+        return
+    _print_record(record)
+    show.say()
+    show.facts(
+        {
+            "key": record.key,
+            "hash": f"{record.hash}  {'(fits the record)' if fits else 'DOES NOT FIT THE RECORD'}",
+            "before it": f"{record.prev_hash}  {'(as there)' if linked else f'BUT THERE IT IS {before}'}",
+            "after it": after or "it is the last record",
+        }
+    )
+    show.note("`orchestrator audit verify` looks at the whole chain.")
+
+
+audit_app.command("verify")(audit_proof.verify)
+audit_app.command("export")(audit_proof.export)
+audit_app.command("report")(audit_period.report)
+audit_app.command("file")(audit_file.file)
+audit_app.command("checkpoint")(audit_proof.checkpoint)
+audit_app.command("key")(audit_proof.key)
+
+
+def _know_event(event: str | None) -> None:
+    from activities.ledger.events import Event
+
+    known = [str(one) for one in Event]
+    if event is not None and event.endswith(".*"):
+        known_word("--event", event, sorted({f"{one.partition('.')[0]}.*" for one in known}))
     else:
-        _print_verdict(verdict, broken, time.monotonic() - started)
-        if missing is not None:
-            show.say(f"It is NOT the audit whose hash was noted: {missing}.", "bold red")
-        elif digest is not None:
-            after = show.counted(verdict.count - (place or 0), "record")
-            show.say(f"The noted hash is that of record {show.number(place or 0)}, {after} before the end.", "green")
-    if not verdict.ok or missing is not None:
-        raise typer.Exit(Ending.ENDED_BADLY)
+        known_word("--event", event, known)
 
 
 def _refuse_unknown(log: "AuditLog", run: str) -> None:
@@ -102,62 +122,38 @@ def _refuse_unknown(log: "AuditLog", run: str) -> None:
     raise Refusal(f"--run {run}: nothing is recorded of such a run: {there}")
 
 
-def _noted(text: str) -> tuple[int | None, str]:
-    found = re.fullmatch(r"(?:(\d{1,18}):)?([0-9a-f]{64})", text.strip().lower())
-    if found is None:
-        raise Refusal(f"--expect {text}: expected a hash as `audit verify` shows it: 64 hex digits, or COUNT:HASH")
-    return (None if found[1] is None else int(found[1])), found[2]
+def _named(log: "AuditLog", which: str) -> "Stored":
+    if which.isdecimal() and len(which) < 19 and (record := log.at(int(which))) is not None:
+        return record
+    if (record := log.get(which)) is not None:
+        return record
+    if len(which) >= 6 and set(which.lower()) <= set("0123456789abcdef"):
+        found = log.with_hash(which.lower())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Refusal(f"{which}: several hashes begin so, give more of it")
+    raise Refusal(f"{which}: no record has this number, key or hash; the last one has number {log.end()[0]}")
 
 
-def _unexpected(verdict: "Verdict", count: int | None, place: int | None) -> str | None:
-    """Say why the chain is not a continuation of the noted one; None when it is."""
-    if place is None:
-        return "no record has it, so records were cut off, or it is of another audit"
-    if count is not None and place != count:
-        return f"it was noted of record {show.number(count)}, and is that of record {show.number(place)}"
-    if not verdict.ok and place > verdict.count:
-        return f"the chain is broken before record {show.number(place)}, whose hash it is"
-    return None
+def _print_record(record: "Stored") -> None:
+    from workflows.names import printable
+
+    show.say(f"Record {record.seq:,}: {record.event}", "bold")
+    where = {"run": printable(record.run)} if record.run else {}
+    show.facts({"at": record.at, "by": printable(record.actor), **where})
+    body = _in_told_order(record)
+    if body:
+        show.say()
+        show.facts({name: _value(value) for name, value in body.items()})
 
 
-@contextmanager
-def _opened() -> Iterator["AuditLog"]:
-    from activities.ledger.log import AuditLog
-    from activities.ledger.records import AuditError, AuditUnavailable
-    from orchestrator.settings import load_settings
+def _value(value: Any) -> str:
+    import json
 
-    settings = load_settings()
-    try:
-        log = AuditLog(settings.audit.get_secret_value())
-        if not log.is_there():
-            raise Refusal(
-                "There is no audit yet: no run has written one. ORCHESTRATOR_STATE_DIR and _AUDIT_URL say where."
-            )
-        try:
-            yield log
-        finally:
-            log.close()
-    except AuditUnavailable as error:
-        raise Refusal(f"{error}", Ending.UNREACHABLE) from error
-    except AuditError as error:
-        raise Refusal(f"{error}") from error
+    from workflows.names import printable
 
-
-def _moment(text: str) -> datetime:
-    from workflows.units import parse_duration
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            return datetime.now(UTC) - parse_duration(text)
-        except (ValueError, OverflowError):
-            raise Refusal(f"--since {text}: expected a time such as 2026-05-01T10:00Z or an age such as 2h") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _record_at(log: "AuditLog", seq: int) -> "Stored | None":
-    return next((record for record in log.records(after=seq - 1, limit=1) if record.seq == seq), None)
+    return printable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _print_lines(records: "list[Stored]") -> None:
@@ -170,23 +166,6 @@ def _print_lines(records: "list[Stored]") -> None:
         told = printable(_gist(_in_told_order(record)))
         if told:
             show.say(f"{'':>9}{told}")
-
-
-def _print_verdict(verdict: "Verdict", broken: "Stored | None", seconds: float) -> None:
-    records = show.counted(verdict.count, "record")
-    if verdict.ok:
-        show.say(f"The audit is whole: {records}, each as it was written ({show.span(seconds)}).", "green")
-        show.facts({"last hash": verdict.head})
-        show.note(
-            "Note it elsewhere; later this proves that no record was cut off:\n"
-            f"  orchestrator audit verify --expect {verdict.count}:{verdict.head}"
-        )
-        return
-    show.say(f"The audit is BROKEN at record {verdict.broken_at}.", "bold red")
-    facts = {"why": str(verdict.why), "still good": f"{records} before it", "last good hash": verdict.head}
-    if broken is not None:
-        facts["it now says"] = f"{broken.at} {broken.event} by {broken.actor}"
-    show.facts(facts)
 
 
 def _in_told_order(record: "Stored") -> dict[str, Any]:

@@ -60,6 +60,7 @@ def _known() -> list[tuple[type[BaseException], Ending, str]]:
         ("orchestrator.holding", "HoldError", Ending.BAD_INPUT, ""),
         ("activities.holds", "BadNote", Ending.BAD_INPUT, ""),
         ("orchestrator.applying", "ApplyError", Ending.BAD_INPUT, ""),
+        ("orchestrator.tokens", "TokenError", Ending.BAD_INPUT, ""),
         ("orchestrator.applied", "NoWorker", Ending.UNREACHABLE, ""),
         ("orchestrator.versions", "VersionError", Ending.BAD_INPUT, ""),
         ("orchestrator.outcome_files", "NoOutcomes", Ending.BAD_INPUT, ""),

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import typer
 
 from orchestrator.cli import show
-from orchestrator.cli.arguments import JsonOption
+from orchestrator.cli.arguments import JsonOption, ReasonOption
 from orchestrator.cli.endings import Refusal
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def hub(
     as_json: JsonOption = False,
     every_page: Annotated[bool, typer.Option("--all", help="Follow a list to its last page.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show secrets that the Hub answers with.")] = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Call any of the Hub's operations; without PATH, list them."""
     if not path:
@@ -66,10 +67,13 @@ def hub(
     # Checked before a Hub is even looked for: a wrong call is wrong without one.
     request = prepared(method, path, read_params(param or ()), read_body(body))
 
+    from orchestrator.hub_calls import record_call
     from orchestrator.settings import load_settings
     from orchestrator.stack import HUB, Stack
 
     with Stack(load_settings(), HUB, tell=show.note) as stack:
+        told = (request.method, request.path, request.body)
+        record_call(stack.settings, *told, actor=show.actor(), reason=reason)
         answer = asyncio.run(_sent(stack.settings, request, every_page=every_page))
     _print(answer if reveal else without_secrets(answer), as_json=as_json)
 

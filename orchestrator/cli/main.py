@@ -26,6 +26,7 @@ from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.pools import pools
 from orchestrator.cli.quarantine import app as quarantine
+from orchestrator.cli.retry import retrying
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.schema import schema
@@ -33,6 +34,7 @@ from orchestrator.cli.services import localhub, serve, up, worker
 from orchestrator.cli.starts import starts
 from orchestrator.cli.status import history, status
 from orchestrator.cli.steer import steering
+from orchestrator.cli.tokens import app as tokens
 
 app = typer.Typer(
     name="orchestrator",
@@ -142,7 +144,7 @@ app.add_typer(events, rich_help_panel=APPLIED)
 app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(limits, rich_help_panel=RUNS)
-runs.registered_commands += steering.registered_commands
+runs.registered_commands += [*steering.registered_commands, *retrying.registered_commands]
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)
 app.command(rich_help_panel=RUNS)(reject)
@@ -150,6 +152,7 @@ app.command(rich_help_panel=SERVICES)(up)
 app.command(rich_help_panel=SERVICES)(worker)
 app.command(rich_help_panel=SERVICES, context_settings=_PASSED_ON)(localhub)
 app.command(rich_help_panel=SERVICES)(serve)
+app.add_typer(tokens, rich_help_panel=SERVICES)
 app.command(rich_help_panel=LOOKING)(doctor)
 app.add_typer(quarantine, rich_help_panel=LOOKING)
 
@@ -166,10 +169,18 @@ def hub(context: typer.Context) -> None:
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
 def audit(context: typer.Context) -> None:
-    """Read the audit, and verify its chain."""
+    """Read the audit, prove that it is whole, ask what happened to a file, report on a period."""
     from orchestrator.cli.audit import audit_app
 
     _pass_on(audit_app, "audit", context.args)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def notify(context: typer.Context) -> None:
+    """List the notices to people and how their targets do, and try a target."""
+    from orchestrator.cli.notify import notify_app
+
+    _pass_on(notify_app, "notify", context.args)
 
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)

@@ -34,7 +34,7 @@ def report(
     from orchestrator.reporting.report import NoStory, make_report
     from orchestrator.settings import load_settings
 
-    kind = _format(format_, out)
+    kind = format_of(format_, out)
     settings = load_settings()
     name, standing = with_temporal(lambda client, stack: _standing(client, stack, run))
     try:
@@ -50,7 +50,8 @@ def report(
     show.note(f"Written to {out}.")
 
 
-def _format(wanted: Format | None, out: Path | None) -> Format:
+def format_of(wanted: Format | None, out: Path | None) -> Format:
+    """Say in which format a report is wanted, if need be by the ending of its file; raises Refusal."""
     if wanted is not None:
         return wanted
     if out is None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _MANY = 1000
 
 app = typer.Typer(
-    name="runs", help="Runs: list, show, watch, files, jobs, report, pause, resume, cancel, set.", no_args_is_help=True
+    name="runs",
+    help="Runs: list, show, watch, files, jobs, report, pause, resume, cancel, set, retry.",
+    no_args_is_help=True,
 )
 
 

@@ -38,17 +38,19 @@ def worker(
     asyncio.run(_work(settings, ready_file))
 
 
-def up() -> None:
-    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, and a worker."""
+def up(
+    api: Annotated[bool, typer.Option("--api/--no-api", help="Whether the HTTP API runs too, on loopback.")] = True,
+) -> None:
+    """Run all that is needed on this machine: Temporal, a Hub unless one is configured, a worker, and the API."""
     from orchestrator.settings import load_settings
-    from orchestrator.stack import HUB, TEMPORAL, WORKER, Stack, StackFile
+    from orchestrator.stack import API, HUB, TEMPORAL, WORKER, Stack, StackFile
 
     settings = load_settings()
     before = StackFile.read(settings)
     if before is not None and before.alive():
         raise Refusal(f"It runs already: `orchestrator {before.command}` is process {before.owner[0]}.", Ending.DONE)
     try:
-        with Stack(settings, TEMPORAL, HUB, WORKER, tell=show.note) as stack:
+        with Stack(settings, TEMPORAL, HUB, WORKER, *([API] if api else []), tell=show.note) as stack:
             stack.wait_for_worker()
             show.facts(_places(stack))
             show.say("Ready. Ctrl-C stops everything; runs keep their place and go on at the next start.")
@@ -74,26 +76,31 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
 ) -> None:
-    """Answer /healthz and /readyz over HTTP: whether Temporal, the audit's database and the Hub can be used."""
-    import uvicorn
-
-    from orchestrator.health import application
+    """Serve the HTTP API with its probes (/healthz, /readyz, /metrics) and the door for events (POST /events)."""
     from orchestrator.logs import configure_logs
+    from orchestrator.observing.tracing import traced
     from orchestrator.settings import load_settings
+    from orchestrator.web.server import serve as serve_http
 
     settings = load_settings()
     configure_logs(settings)
-    uvicorn.run(application(settings), host=host, port=port, log_config=None, access_log=False, server_header=False)
+    with traced(settings, "api"):
+        serve_http(settings, host, port)
 
 
 def _places(stack: "Stack") -> dict[str, str]:
-    from orchestrator.stack import HUB, local_hub_mount
+    from orchestrator.stack import API, HUB, local_hub_mount
 
     settings = stack.settings
     places = {"Temporal": settings.temporal_address or "as its profile says", "Hub": settings.hub_url or ""}
     if HUB in stack.owned:
         folder, mountpoint = local_hub_mount(settings)
         places["Files"] = f"{folder} = {mountpoint}"
+    if API in stack.owned:
+        from orchestrator.granting import OWN_FILE, own_token
+
+        own_token(settings, show.actor())
+        places |= {"API": stack.services[API].address, "Token": f"{settings.state_dir / OWN_FILE} (an admin's)"}
     return {**places, "State": str(settings.state_dir), "Logs": str(settings.state_dir / "logs")}
 
 
@@ -116,8 +123,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
 
     import structlog
 
-    from orchestrator.temporal import connect
-    from orchestrator.worker import working
+    from orchestrator.observing.working import observed_worker
 
     told_to_stop = asyncio.Event()
     if ready_file is not None:
@@ -126,8 +132,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     log = structlog.get_logger(__name__)
-    client = await connect(settings)
-    async with working(settings, client):
+    async with observed_worker(settings):
         log.info("working", task_queue=settings.task_queue, hub=settings.hub_url)
         if ready_file is not None:
             await asyncio.to_thread(ready_file.touch)

@@ -45,8 +45,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def to_html(report: dict[str, Any]) -> str:
     """Write the page."""
-    title = f"Run {report['run_id']}"
-    body = "\n".join(part for section in sections(report) for part in _section(section, report))
+    return html_page(f"Run {report['run_id']}", sections(report), report)
+
+
+def html_page(title: str, parts: Iterable[Section], report: dict[str, Any]) -> str:
+    """Write a page of these sections of a report."""
+    body = "\n".join(part for section in parts for part in _section(section, report))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

@@ -15,8 +15,13 @@ _LINKS = re.compile(r"(?i)\b(www)\.|\b(https?|ftp):")
 
 def to_markdown(report: dict[str, Any]) -> str:
     """Write the report."""
-    lines = [f"# Run {_text(report['run_id'])}", ""]
-    for section in sections(report):
+    return markdown_page(f"Run {report['run_id']}", sections(report), report)
+
+
+def markdown_page(title: str, parts: Iterable[Section], report: dict[str, Any]) -> str:
+    """Write these sections of a report."""
+    lines = [f"# {_text(title)}", ""]
+    for section in parts:
         lines += _section(section, report)
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,39 +1,19 @@
 """Databases for the audit's tests: a file of SQLite, and a database of a real PostgreSQL."""
 
-import os
-import pwd
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.audit_databases import Postgres, copied, is_runnable, programs
+from tests.e2e.audit_databases import Postgres, started
 
 
 @pytest.fixture(scope="session")
 def new_postgres() -> Iterator[Callable[[], Postgres]]:
     """Start servers that end with the tests; without a PostgreSQL the tests fail, they do not skip."""
-    started: list[Postgres] = []
-
-    def start() -> Postgres:
-        server = Postgres(Path(tempfile.mkdtemp(prefix="pg-")), programs())
-        started.append(server)
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            server.identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(server.folder, nobody.pw_uid, nobody.pw_gid)
-            if not is_runnable(server):
-                server.programs = copied(server.programs, server.folder)
-        server.create()
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
-        shutil.rmtree(server.folder)
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(started())
 
 
 @pytest.fixture(scope="session")

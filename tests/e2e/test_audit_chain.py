@@ -1,21 +1,17 @@
-"""The chain of the audit, on SQLite and on PostgreSQL: once by key, in order, and every tampering located."""
+"""The chain of the audit, on SQLite and on PostgreSQL: once by key, in order, and what the database refuses."""
 
-import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from activities.audit import AuditLog, AuditRecord, AuditUnavailable, Event, WrongDatabase, record_key
-from activities.ledger.records import GENESIS, chained_hash
+from activities.ledger.records import GENESIS
 from tests.e2e.audit_databases import Forger, Postgres, raw
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
-
-LENGTH = 24
 
 
 def ended(job: int, run: str = "r1", **body: object) -> AuditRecord:
@@ -139,97 +135,6 @@ def test_replacing_and_truncating_are_refused_too(log: AuditLog, url: str) -> No
     assert log.records() == before
 
 
-Row = dict[str, Any]
-Tampering = Callable[[random.Random, list[Row]], int]
-
-
-def changed(dice: random.Random, rows: list[Row]) -> int:
-    row = dice.choice(rows)
-    name = dice.choice(["at", "actor", "run", "event", "key", "body", "prev_hash", "hash"])
-    row[name] = "{}" if name == "body" else f"{row[name]}x"
-    return int(row["seq"])
-
-
-def changed_with_a_new_hash(dice: random.Random, rows: list[Row]) -> int:
-    row = dice.choice(rows[:-1])
-    row["body"] = '{"forged":true}'
-    row["hash"] = _hash(row)
-    return int(row["seq"])
-
-
-def dropped(dice: random.Random, rows: list[Row]) -> int:
-    at = dice.randrange(len(rows) - 2)
-    del rows[at : at + dice.choice([1, 1, 2])]
-    return at + 1
-
-
-def dropped_and_renumbered(dice: random.Random, rows: list[Row]) -> int:
-    at = dice.randrange(len(rows) - 1)
-    del rows[at]
-    _renumber(rows)
-    return at + 1
-
-
-def inserted(dice: random.Random, rows: list[Row]) -> int:
-    at = dice.randrange(len(rows))
-    forged = {**rows[at], "key": "forged", "body": '{"forged":true}', "seq": at + 1}
-    if dice.random() < 0.7:
-        forged["hash"] = _hash(forged)
-    rows.insert(at, forged)
-    _renumber(rows)
-    return at + 1
-
-
-def inserted_before_all(dice: random.Random, rows: list[Row]) -> int:
-    seq = -dice.randrange(5)
-    rows.insert(0, {**rows[0], "key": "forged", "seq": seq})
-    return seq
-
-
-def swapped(dice: random.Random, rows: list[Row]) -> int:
-    first, second = sorted(dice.sample(range(len(rows)), 2))
-    rows[first], rows[second] = rows[second], rows[first]
-    _renumber(rows)
-    return first + 1
-
-
-def moved(dice: random.Random, rows: list[Row]) -> int:
-    first, second = sorted(dice.sample(range(len(rows)), 2))
-    rows.insert(first, rows.pop(second))
-    _renumber(rows)
-    return first + 1
-
-
-WORDS: dict[Tampering, tuple[str, ...]] = {
-    changed: ("changed",),
-    changed_with_a_new_hash: ("replaced",),
-    dropped: ("removed",),
-    dropped_and_renumbered: ("removed",),
-    inserted: ("inserted", "changed"),
-    inserted_before_all: ("inserted",),
-    swapped: ("reordered",),
-    moved: ("reordered",),
-}
-
-
-@pytest.mark.parametrize("tampering", WORDS, ids=lambda tampering: tampering.__name__)
-def test_a_tampering_is_found_located_and_named(log: AuditLog, url: str, tampering: Tampering) -> None:
-    log.append_many([ended(job) for job in range(LENGTH)])
-    forger = Forger(url)
-    whole = forger.rows()
-    for seed in range(30):
-        dice = random.Random(seed)
-        rows = [dict(row) for row in whole]
-        expected = tampering(dice, rows)
-        forger.replace(rows)
-        verdict = log.verify()
-        assert (verdict.ok, verdict.broken_at) == (False, expected), f"seed {seed}: {verdict}"
-        assert str(verdict.why).startswith(WORDS[tampering]), f"seed {seed}: {verdict}"
-    forger.replace(whole)
-    assert log.verify().ok
-    forger.close()
-
-
 def test_verifying_walks_on_from_chunk_to_chunk(log: AuditLog, url: str) -> None:
     log.append_many([ended(job) for job in range(4500)])
     assert log.verify().count == 4500
@@ -305,12 +210,3 @@ def test_asking_whether_there_is_an_audit_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     log.append(ended(1))
     assert log.is_there()
-
-
-def _renumber(rows: list[Row]) -> None:
-    for seq, row in enumerate(rows, 1):
-        row["seq"] = seq
-
-
-def _hash(row: Row) -> str:
-    return chained_hash(**{name: value for name, value in row.items() if name != "hash"})

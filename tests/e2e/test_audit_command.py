@@ -7,9 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from activities.audit import AuditLog, AuditRecord, Event
+from activities.storage import open_storage
 from orchestrator.cli.audit import audit_app
 from orchestrator.cli.endings import Ending, Refusal
+from orchestrator.settings import Settings, load_settings
 from tests.e2e.audit_databases import Forger
+from tests.e2e.audit_runs import Keeper, new_key
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
 
@@ -129,3 +132,84 @@ def test_a_database_that_is_away_ends_as_unreachable(monkeypatch: pytest.MonkeyP
     with pytest.raises(Refusal) as caught:
         command("verify")
     assert caught.value.ending is Ending.UNREACHABLE
+
+
+def test_list_pages_on_and_takes_a_kind_of_event(written: AuditLog) -> None:
+    def seqs(*arguments: str) -> list[int]:
+        return [json.loads(line)["seq"] for line in command("list", "--json", *arguments)[1].splitlines()]
+
+    assert seqs("--limit", "2", "--before", "5") == [3, 4]
+    assert seqs("--limit", "2", "--after", "3") == [4, 5]
+    assert seqs("--event", "job.*", "--actor", "engine", "--run", "r1") == [2, 4]
+    assert seqs("--text", "A\nBACKUP") == [6]
+    assert "--before 5" in CliRunner().invoke(audit_app, ["list", "--limit", "2"]).output
+    with pytest.raises(Refusal, match=r"did you mean `job\.\*`|one of"):
+        command("list", "--event", "jobs.*")
+
+
+def test_show_takes_a_number_a_key_or_the_beginning_of_a_hash(written: AuditLog, url: str) -> None:
+    record = written.records(run="r1")[-1]
+    for which in ("6", "p", record.hash[:10]):
+        code, out = command("show", which)
+        assert (code, "Record 6: run.paused" in out, r"a\nbackup" in out) == (0, True, True)
+        assert f"{record.hash}  (fits the record)" in out
+    assert json.loads(command("show", "6", "--json")[1])["hash_before"] == record.prev_hash
+    for which in ("7", "nothing", "ffffffffffff"):
+        with pytest.raises(Refusal, match="the last one has number 6"):
+            command("show", which)
+    forger = Forger(url)
+    forger.run("UPDATE audit SET body = '{}' WHERE seq = 6")
+    forger.close()
+    assert "DOES NOT FIT THE RECORD" in command("show", "6")[1]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation with a key and a run, whose files are in the storage."""
+    (tmp_path / "key.pem").write_text(new_key())
+    monkeypatch.setenv("ORCHESTRATOR_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ORCHESTRATOR_AUDIT_KEY_FILE", str(tmp_path / "key.pem"))
+    settings = load_settings()
+    log, storage = AuditLog(settings.audit.get_secret_value()), open_storage(settings.storage)
+    Keeper(log, storage, settings.spill_dir).run("p-1", ["/a/1", "/a/2"], {"/a/1": "checksum"}, approver="bob@host")
+    log.close()
+    return settings
+
+
+def test_a_run_is_signed_verified_told_of_its_files_and_reported(machine: Settings, tmp_path: Path) -> None:
+    noted = tmp_path / "noted.jsonl"
+    assert command("checkpoint", "--out", str(noted))[1] == noted.read_text()
+    assert json.loads(command("key", "--json")[1])["public_key"] == machine.public_keys[0].text
+    code, out = command("verify", "--checkpoints", str(noted))
+    assert (code, "and 7 files of manifests, outcomes and policies" in out) == (0, True), out
+    assert "0 records ago (2 checkpoints)" in out
+
+    code, out = command("file", "/a/1")
+    assert (code, "in 1 of 1 run" in out, "failed checksum (the Hub said checksum)" in out) == (0, True, True), out
+    assert json.loads(command("file", "/a/2", "--json")[1])["runs"][0]["tries"][0]["outcome"] == "done"
+    assert command("file", "/a/none")[0] == 1
+
+    for name, part in (
+        ("r.html", "<h2>Runs</h2>"),
+        ("r.md", "| p-1 | p v1 |"),
+        ("r.json", '"format": "orchestrator.audit-report/1"'),
+    ):
+        assert command("report", "--since", "1h", "--out", str(tmp_path / name))[0] == 0
+        assert part in (tmp_path / name).read_text()
+
+    (outcomes,) = (machine.state_dir / "store/runs/p-1").glob("outcomes.parquet")
+    outcomes.unlink()
+    code, out = command("verify")
+    assert (code, "runs/p-1/outcomes.parquet" in out, "missing" in out) == (1, True, True), out
+    assert command("verify", "--chain-only")[0] == 0
+
+
+def test_a_wrong_note_and_a_missing_key_are_refused(
+    machine: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "noted").write_text("{}\n")
+    with pytest.raises(Refusal, match=r"noted:1: no checkpoint"):
+        command("verify", "--checkpoints", str(tmp_path / "noted"))
+    monkeypatch.delenv("ORCHESTRATOR_AUDIT_KEY_FILE")
+    with pytest.raises(Refusal, match="openssl genpkey"):
+        command("checkpoint")

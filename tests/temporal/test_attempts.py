@@ -5,9 +5,11 @@ Temporal gives an attempt up for lost when its heartbeats stay out; the worker b
 
 import asyncio
 import dataclasses
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,8 @@ from activities.hub.client import Hub
 from activities.hub.credentials import credentials_from
 from activities.hub.namespace import FileRecord
 from activities.inventory import write_inventory
+from activities.limits import JobLimits
 from activities.selection import PlanRequest, make_plan
-from activities.site_limits import SiteLimits
 from activities.storage import Storage, open_storage
 from activities.submission import micros
 from activities.submit import SubmitBatch, Submits, SubmittedBatch
@@ -81,6 +83,12 @@ class Batches:
             seek_only=seek_only,
         )
 
+    def hush(self, passed: timedelta) -> None:
+        """Let time pass in which nothing is sent."""
+        with sqlite3.connect(self._folder / "claims.sqlite") as claims:
+            claims.execute("UPDATE claim_holders SET silent_us = silent_us - ?", (passed // timedelta(microseconds=1),))
+        claims.close()
+
     def attempt(self, request: SubmitBatch, number: int, turn: int) -> "asyncio.Task[SubmittedBatch]":
         """Begin an attempt; of two the later has the higher turn."""
         environment = ActivityEnvironment()
@@ -89,7 +97,7 @@ class Batches:
         )
         audit = Audit(self._log)
         submits = Submits(
-            self._client, self.storage, audit, Claiming(self._client, audit, self.claims), SiteLimits(self._log)
+            self._client, self.storage, audit, Claiming(self._client, audit, self.claims), JobLimits(self._log)
         )
         return asyncio.ensure_future(environment.run(submits.submit_batch, request))
 
@@ -167,6 +175,25 @@ async def test_an_attempt_whose_run_was_stopped_and_looked_for_its_job_sends_not
         await first
     assert hub.jobs() == []
     assert batches.claims.count() == 0
+
+
+async def test_attempts_that_are_lost_while_they_look_for_the_job_do_not_keep_the_batch_back(
+    batches: Batches, hub: LocalHub
+) -> None:
+    hub.faults(SLOW)
+    request = batches.request(compare=False)
+    for turn in (2, 3):
+        lost = batches.attempt(request, turn, turn)
+        await asyncio.sleep(1)
+        assert not lost.done(), "it may have been sent: the Hub is asked for a while"
+        while not lost.done():
+            lost.cancel()
+            await asyncio.sleep(0.01)
+        batches.hush(timedelta(seconds=15))
+    began = time.monotonic()
+    sent = await batches.attempt(request, 4, turn=4)
+    assert time.monotonic() - began < 15
+    assert [job["id"] for job in hub.jobs()] == [sent.job]
 
 
 async def test_an_attempt_that_was_overtaken_gives_nothing_of_its_successor_back(

@@ -13,6 +13,7 @@ from orchestrator.logs import configure_logs
 from orchestrator.settings import load_settings
 
 SECRET = "k-5up3r-s3cret"
+TOKEN = "tiering_0123456789ab_" + "q7-_" * 10 + "abc"
 
 
 @pytest.fixture(params=["json", "console"])
@@ -33,13 +34,13 @@ def test_no_log_line_holds_a_credential(written: io.StringIO) -> None:
     log.info(f"sent {SECRET}", headers={"Authorization": f"Api-Key {SECRET}"}, nested=[{"password": "x7y8z9"}])
     logging.getLogger("library").warning("cannot reach %s", "postgresql://audit:pa55word@db/audit")
     try:
-        raise RuntimeError(f"refused with {SECRET} and Bearer abc.def.ghi")
+        raise RuntimeError(f"refused with {SECRET} and Bearer abc.def.ghi, and {TOKEN}")
     except RuntimeError:
         log.exception("it failed")
     text = written.getvalue()
     assert "it failed" in text
     assert "Traceback" in text
-    assert not [word for word in (SECRET, "pa55word", "x7y8z9", "abc.def.ghi") if word in text]
+    assert not [word for word in (SECRET, "pa55word", "x7y8z9", "abc.def.ghi", TOKEN[-20:]) if word in text]
 
 
 def test_json_lines_carry_run_and_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,180 @@
+"""The API on a real engine: steering, four eyes, reading in pages, watching live; its death costs no run anything."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from orchestrator.roles import Role
+from tests.e2e.api_machine import ApiMachine, api_machine
+from tests.machine import eventually
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiMachine]:
+    with api_machine(tmp_path_factory.mktemp("api"), files=40) as here:
+        yield here
+
+
+def events(api: ApiMachine, path: str, who: Role = Role.VIEWER) -> Iterator[tuple[str, Any]]:
+    """The server-sent events of a stream, until it ends."""
+    headers = {"Authorization": f"Bearer {api.tokens[who]}", "Last-Event-ID": "none of ours, <9e99>"}
+    with api.client.stream("GET", f"/api/v1{path}", headers=headers, timeout=30) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                yield name, json.loads(line.removeprefix("data: "))
+
+
+def test_whoever_started_a_run_does_not_approve_it_and_nobody_approves_another_plan(api: ApiMachine) -> None:
+    run = api.start("asks")
+    wanted = api.wait_for_approval(run)
+    assert (wanted["files"], wanted["not_by"]) == (40, "olga@api")
+    own = api.token("olga", Role.APPROVER)
+    refused = api.call("POST", f"/api/v1/runs/{run}/approve", own, json={"digest": wanted["digest"]})
+    assert refused.status_code == 409 and "another person" in refused.json()["detail"]
+    other = api.call("POST", f"/api/v1/runs/{run}/approve", Role.APPROVER, json={"digest": "0" * 64})
+    assert other.status_code == 409 and wanted["digest"] in other.json()["detail"]
+    said = api.post(f"/runs/{run}/reject", Role.APPROVER, {"digest": wanted["digest"], "reason": "not this week"})
+    assert said["state"] in ("refused", "running")
+    assert api.wait_until_ended(run) == "refused"
+    [record] = api.get("/audit", run=run, event="plan.rejected")["records"]
+    assert (record["actor"], record["body"]["reason"]) == ("paul@api", "not this week")
+
+
+def test_an_open_run_is_paused_slowed_and_resumed_and_the_audit_knows_the_person(api: ApiMachine) -> None:
+    run = api.start("asks")
+    wanted = api.wait_for_approval(run)
+    paused = api.post(f"/runs/{run}/pause", Role.OPERATOR, {"reason": "the tape robot moves"})
+    assert [one["actor"] for one in paused["pausers"]] == ["olga@api"]
+    limits = {"concurrency": 3, "rate": {"files_per_minute": 60_000, "bytes_per_minute": 2**30}}
+    assert api.post(f"/runs/{run}/limits", Role.OPERATOR, limits)["limits"]["bytes_per_minute"] == 2**30
+    assert api.post(f"/runs/{run}/limits", Role.OPERATOR, {"rate": "off"})["limits"]["files_per_minute"] is None
+    assert api.get(f"/runs/{run}")["standing"]["state"] == "paused"
+    assert api.post(f"/runs/{run}/resume", Role.OPERATOR, {})["pausers"] == []
+    api.post(f"/runs/{run}/approve", Role.APPROVER, {"digest": wanted["digest"], "reason": "looked at"})
+    assert api.wait_until_ended(run) == "succeeded"
+    told = {one["event"]: one["actor"] for one in api.get("/audit", run=run, limit=200)["records"]}
+    assert told["run.paused"] == told["run.resumed"] == told["run.limits_set"] == "olga@api"
+    assert told["plan.approved"] == "paul@api"
+    over = api.call("POST", f"/api/v1/runs/{run}/pause", Role.OPERATOR, json={})
+    assert (over.status_code, over.json()["type"]) == (409, "urn:tiering:problem:run-over")
+
+
+def test_everything_is_read_page_by_page_and_the_pages_add_up(api: ApiMachine) -> None:
+    assert api.wait_until_ended(api.start("archive")) == "succeeded"
+
+    def pages(path: str, rows: str, **params: Any) -> list[Any]:
+        name, found, following = (
+            {"/runs": "cursor", "/plans": "before", "/audit": "before"}.get(path, "offset"),
+            [],
+            None,
+        )
+        while True:
+            page = api.get(path, **params, **({} if following is None else {name: following}))
+            assert len(page[rows]) <= params["limit"]
+            found += page[rows]
+            following = page["next"]
+            if following is None:
+                return found
+
+    assert eventually(lambda: len(api.get("/runs", open=False)["runs"]) == 3)
+    runs = pages("/runs", "runs", limit=1)
+    assert [one["run"] for one in runs] == [one["run"] for one in api.get("/runs")["runs"]]
+    assert sorted(one["policy"] for one in runs) == ["archive", "asks", "asks"]
+    assert [one["policy"] for one in api.get("/runs", policy="archive")["runs"]] == ["archive"]
+    audit = pages("/audit", "records", limit=7)
+    assert [one["seq"] for one in audit] == list(range(len(audit), 0, -1))
+    assert api.get("/audit/verdict")["ok"] and api.get("/audit/3")["hash"] == audit[-3]["hash"]
+    plans = pages("/plans", "plans", limit=1)
+    assert len(plans) == 3
+    plan = api.get(f"/plans/{plans[-1]['digest']}")
+    files = pages(f"/plans/{plan['digest']}/files", "files", limit=13)
+    assert [one["ordinal"] for one in files] == list(range(40)) and plan["files"] == 40
+    assert api.get(f"/plans/{plan['digest']}/report")["bytes"] == sum(one["size"] for one in files)
+    archived = next(one["run"] for one in runs if one["policy"] == "archive")
+    ended = pages(f"/runs/{archived}/files", "files", limit=11)
+    end = api.get(f"/runs/{archived}")["end"]
+    assert len(ended) == end["plan"]["files"] == sum(end["outcomes"]["skipped"].values()) + end["outcomes"]["done"]
+    assert api.get("/health")["health"] in ("ok", "warn")
+
+
+def test_a_run_is_watched_live_until_it_ends_and_the_whole_as_long_as_one_likes(api: ApiMachine) -> None:
+    api.add_files("watched")
+    run = api.start("asks")
+    wanted = api.wait_for_approval(run)
+    seen = []
+    for name, state in events(api, f"/runs/{run}/live"):
+        seen.append(name)
+        if len(seen) == 1:
+            assert (name, state["approval"]["digest"]) == ("standing", wanted["digest"])
+            overview = next(events(api, "/live"))
+            assert overview[0] == "overview" and run in [one["run"] for one in overview[1]["waiting"]]
+            api.post(f"/runs/{run}/cancel", Role.OPERATOR, {"reason": "seen enough"})
+    assert seen[-1] == "ended" and set(seen[:-1]) <= {"standing", "silent"}
+
+
+def test_freezes_limits_and_the_quarantine_are_steered(api: ApiMachine) -> None:
+    frozen = api.post("/holds/freezes", Role.OPERATOR, {"reason": "audit week", "site": "london"}, status=201)
+    assert frozen["policies"] == ["archive", "asks"]
+    skipped = api.post("/policies/archive/runs", Role.OPERATOR, {"reason": "try"}, status=202)
+    assert skipped["state"] == "skipped" and "audit week" in skipped["why"]
+    assert api.get("/starts", state="skipped")["starts"][0]["why"] == skipped["why"]
+    api.post(f"/holds/freezes/{frozen['hold']['number']}/thaw", Role.OPERATOR, {})
+    assert api.get("/holds")["holds"] == [] and len(api.get("/holds", lifted=True)["holds"]) == 1
+    unknown = api.call("POST", "/api/v1/holds/freezes", Role.OPERATOR, json={"reason": "x", "site": "atlantis"})
+    assert unknown.status_code == 409
+    limit = api.call("PUT", "/api/v1/limits", Role.OPERATOR, json={"site": "london", "jobs": 3})
+    assert limit.json()["actor"] == "olga@api" and api.get("/limits")["limits"][0]["jobs"] == 3
+    assert (
+        api.call("PUT", "/api/v1/limits", Role.OPERATOR, json={"site": "london", "jobs": "off"}).json()["jobs"] is None
+    )
+    assert api.post("/quarantine/release", Role.OPERATOR, {"every": True, "why": "new disks"}) == {"released": 0}
+
+
+def test_every_example_of_the_documentation_works(api: ApiMachine) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    examples = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) > 5
+    environment = {**os.environ, "API": api.url, "TOKEN": api.tokens[Role.ADMIN]}
+    for number, example in enumerate(examples):
+        api.add_files(f"example{number}-")
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", example], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 0, f"{example}\n{ended.stdout}\n{ended.stderr}"
+
+
+@pytest.mark.long
+def test_killing_the_api_in_mid_run_costs_the_run_nothing(tmp_path: Path) -> None:
+    slow = {"ORCHESTRATOR_LOCALHUB_OPTIONS": "--file-delay 0.2"}
+    with api_machine(tmp_path, files=240, **slow) as api:
+        run = api.start("archive")
+        assert eventually(lambda: len(api.get(f"/runs/{run}/jobs")["jobs"]) >= 2)
+        process = psutil.Process(api.machine.stack()["services"]["api"]["pid"])
+        process.send_signal(signal.SIGKILL)
+        assert eventually(lambda: api.machine.stack()["services"]["api"]["pid"] != process.pid)
+        assert eventually(lambda: answers(api))
+        stands = api.get(f"/runs/{run}")
+        assert stands["open"] and stands["standing"]["files"]["left"] > 0, "it came back in the middle of the run"
+        assert api.wait_until_ended(run) == "succeeded"
+        end = api.get(f"/runs/{run}")["end"]
+        assert (end["outcomes"]["done"], end["jobs"], end["trouble"]) == (240, 24, None)
+
+
+def answers(api: ApiMachine) -> bool:
+    try:
+        return api.call("GET", "/healthz", None).status_code == 200
+    except httpx.HTTPError:
+        return False
