@@ -15,7 +15,6 @@ from orchestrator.linting.neighbours import neighbour_findings
 from orchestrator.linting.pools import pool_findings
 from orchestrator.versions import Version, VersionError, Versions
 from workflows.policy import Policy
-from workflows.unready import unready
 
 __all__ = ["Action", "ApplyError", "Applying", "Difference", "Part", "PolicyChange"]
 
@@ -38,9 +37,8 @@ class Applying:
     ) -> Difference:
         """Compare a catalog that is to be applied with the engine, as `compare` does.
 
-        Raises ApplyError for policies that this version could only half obey, or that must not be together.
+        Raises ApplyError for policies that must not be together.
         """
-        _check_whole(catalog)
         difference = await self.compare(catalog, remove=remove, prune=prune)
         self._refuse_errors_between(catalog, difference.others)
         return difference
@@ -200,14 +198,3 @@ def _next_number(latest: Version | None) -> int:
 
 def _differs(version: Version, catalog: Mapping[str, LoadedPolicy]) -> bool:
     return version.policy in catalog and catalog[version.policy].policy.digest != version.digest
-
-
-def _check_whole(catalog: Mapping[str, LoadedPolicy]) -> None:
-    found = [
-        f"policy {name} uses {', '.join(words)}, which this version reads but does not follow yet: "
-        "leave that out to apply the rest"
-        for name, loaded in catalog.items()
-        if (words := unready(loaded.policy))
-    ]
-    if found:
-        raise ApplyError("\n".join(found))

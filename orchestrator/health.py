@@ -142,6 +142,9 @@ def notices(settings: Settings) -> Finding:
     if down:
         advice = "`orchestrator notify list` tells why."
         return Finding("Notices", Health.WARN, f"{waiting:,} wait; trouble with {', '.join(down)}", advice)
+    if settings.notify_file is not None and settings.notify_file.stat().st_mode & 0o004:
+        found_it = f"everybody on this machine can read {settings.notify_file}"
+        return Finding("Notices", Health.WARN, found_it, "It holds secrets: chmod o-r.")
     if not targets.targets:
         advice = "Set ORCHESTRATOR_NOTIFY_FILE (docs/notifications.md), or nobody hears of a failed run."
         return Finding("Notices", Health.WARN, "no target is set", advice)

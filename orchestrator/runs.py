@@ -44,7 +44,6 @@ from workflows.run import (
 from workflows.run_desk import RunDesk
 from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
-from workflows.unready import unready
 
 LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"
 """A run that went on with a fresh history counts once."""
@@ -117,12 +116,6 @@ async def ask_for_run(
 
     The wish is durable. Without an answer in time the run is queued: it begins when a worker works.
     """
-    words = unready(policy)
-    if words:
-        raise RunError(
-            f"policy {policy.name} uses {', '.join(words)}, which this version reads but does not run yet: "
-            "leave that out to run the rest"
-        )
     run = new_run_name(policy.name, datetime.now(UTC))
     request = RunRequest(
         run=run,

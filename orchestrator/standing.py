@@ -7,12 +7,11 @@ from workflows.agreement import approval_reason, approves_itself
 from workflows.control import excess, stale
 from workflows.plan import Plan, UsualPlan
 from workflows.policy import Policy
-from workflows.unready import unready
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Whether a run of this plan is refused, asks a person (`asks` says why) or goes on, and what it does not run yet.
+    """Whether a run of this plan is refused or goes on, or asks a person (`asks` says why).
 
     `exceeded` is the guard on size that the plan breaks, whatever the policy does then; `asks_nobody` tells that the
     policy agrees by itself.
@@ -25,7 +24,6 @@ class Standing:
     expires: timedelta
     not_by_owner: bool
     enabled: bool
-    unready: tuple[str, ...]
 
 
 def standing(policy: Policy, plan: Plan, usual: UsualPlan | None, now: datetime) -> Standing:
@@ -42,5 +40,4 @@ def standing(policy: Policy, plan: Plan, usual: UsualPlan | None, now: datetime)
         expires=approval.expires,
         not_by_owner=approval.not_by_owner,
         enabled=policy.enabled,
-        unready=unready(policy),
     )

@@ -13,7 +13,6 @@ from orchestrator.documents import read_document
 from orchestrator.engine import Engine
 from orchestrator.holding import holds_by_policy
 from orchestrator.versions import Version, VersionError
-from workflows.unready import unready
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ async def standings(engine: Engine, folder: Folder, only: str | None = None) -> 
 
     With `only` other applied policies are not read.
     """
-    half = {name: words for name, one in folder.usable.items() if (words := unready(one.policy))}
-    catalog = {name: one for name, one in folder.usable.items() if name not in half}
+    catalog = dict(folder.usable)
     current, trouble = engine.versions.current(), dict(folder.wrong)
     current = {name: version for name, version in current.items() if only in (None, name)}
     applied: dict[str, LoadedPolicy] = {}
@@ -90,7 +88,7 @@ async def standings(engine: Engine, folder: Folder, only: str | None = None) -> 
             trouble[name] = "; ".join(filter(None, (trouble.get(name), str(error))))
     difference = await engine.applying.compare({**catalog, **applied})
     changes = {change.policy: change for change in (*difference.changes, *difference.orphans)}
-    names = sorted({*changes, *current, *half, *trouble})
+    names = sorted({*changes, *current, *trouble})
     holds = holds_by_policy(engine, names)
     found = []
     for name in names:
@@ -100,7 +98,7 @@ async def standings(engine: Engine, folder: Folder, only: str | None = None) -> 
             PolicyStanding(
                 policy=name,
                 applied=current.get(name),
-                folder=_folder(name, change, folder, half),
+                folder=_folder(name, change, folder),
                 drift=() if change is None else tuple(_drift(change)),
                 parts=tuple(parts),
                 holds=tuple(holds[name]) if change is None else change.holds,
@@ -110,11 +108,9 @@ async def standings(engine: Engine, folder: Folder, only: str | None = None) -> 
     return found
 
 
-def _folder(name: str, change: PolicyChange | None, folder: Folder, half: Mapping[str, tuple[str, ...]]) -> str:
+def _folder(name: str, change: PolicyChange | None, folder: Folder) -> str:
     if name in folder.wrong:
         return "invalid"
-    if name in half:
-        return f"uses {', '.join(half[name])}, not followed yet"
     if change is None:
         return "document lost"
     if name not in folder.usable:

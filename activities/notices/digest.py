@@ -21,7 +21,7 @@ from activities.notices.telling import moment_of, one_line, told
 from activities.pool_samples import PoolSamples
 from workflows.plan import OutcomeCounts
 
-MOST_RECORDS = 10_000
+MOST_RECORDS = 100_000
 MOST_LINES = 20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -112,7 +112,13 @@ class Digests:
         return Section("Pools", sorted(lines), "no pool is watched")
 
     def _since(self, event: Event, since: datetime) -> Sequence[Stored]:
-        return self._log.records(event=event, since=since, limit=MOST_RECORDS)
+        found: list[Stored] = []
+        while len(found) < MOST_RECORDS:
+            more = self._log.records(event=event, since=since, after=found[-1].seq if found else 0)
+            found += more
+            if not more:
+                break
+        return found
 
 
 def _due(plan: Digest, last: datetime, now: datetime) -> datetime | None:

@@ -5,10 +5,13 @@ anywhere repeats nothing and skips nothing.
 """
 
 import json
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -24,6 +27,8 @@ from workflows.policy import Notify
 from workflows.run import RunState
 
 MOST_RECORDS = 500
+
+_log = logging.getLogger(__name__)
 
 
 class Follower:
@@ -56,6 +61,13 @@ class Follower:
         return len(records)
 
     def _take(self, connection: Connection, record: Stored, since: datetime) -> None:
+        try:
+            self._learn_and_tell(connection, record, since)
+        except (LookupError, TypeError, ValueError):
+            # Written by another version, or by hand: one record that cannot be read must not silence all others.
+            _log.exception("record %d of the audit could not be told of", record.seq)
+
+    def _learn_and_tell(self, connection: Connection, record: Stored, since: datetime) -> None:
         if (learn := _LEARNT.get(record.event)) is not None:
             learn(connection, record)
         if moment_of(record) < since:
@@ -80,8 +92,12 @@ def _hearers(connection: Connection, record: Stored) -> tuple[str | None, list[N
 
 
 def hearers_of(text: str) -> list[Notify]:
-    """Read whom a policy names, as it is kept."""
-    return [Notify.model_validate(one) for one in json.loads(text)]
+    """Read whom a policy names, as it is kept; what another version wrote and this one cannot read names nobody."""
+    found = []
+    for one in json.loads(text):
+        with suppress(ValidationError):
+            found.append(Notify.model_validate(one))
+    return found
 
 
 def _run_started(connection: Connection, record: Stored) -> None:

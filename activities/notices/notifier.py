@@ -27,6 +27,9 @@ TIDIES_EVERY = 3600.0
 ANSWERS_WITHIN = 60.0
 """Seconds that a service may take for one message; shorter than a sender's death is waited for."""
 
+ENDS_WITHIN = 2.0
+"""Seconds that messages on their way get when the worker stops."""
+
 NO_TARGET = "no target of this name is in the settings"
 
 _log = logging.getLogger(__name__)
@@ -162,7 +165,11 @@ class Notifier:
         self._outbox.given_up(message)
 
     async def _stop(self) -> None:
-        for task in list(self._sending.values()):
+        tasks = list(self._sending.values())
+        if tasks:
+            # What is on its way gets a moment to arrive and to be recorded, or else it goes once more.
+            await asyncio.wait(tasks, timeout=ENDS_WITHIN)
+        for task in tasks:
             task.cancel()
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)

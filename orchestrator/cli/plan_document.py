@@ -51,7 +51,6 @@ def document(found: "Preview", first: list[tuple[str, int | None]], out: Path | 
         "approval": _approval(found),
         "enabled": found.standing.enabled,
         "doubts": list(found.doubts),
-        "not_run_by_this_version": list(found.standing.unready),
         "diff": _difference(found),
         "out": None if out is None else str(out),
         "first": [{"path": to_path(path), "size": size} for path, size in first],

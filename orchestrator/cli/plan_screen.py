@@ -267,9 +267,6 @@ def _print_warnings(found: "Preview") -> None:
             show.say(f"  {printable(example)}", style="yellow")
     for doubt in found.doubts:
         show.say(f"\nLook: {doubt}{'' if doubt.endswith('?') else '.'}", style="red")
-    if stands.unready:
-        words = ", ".join(stands.unready)
-        show.say(f"\nThis version reads {words}, but does not run it yet: a run would be refused.", style="red")
     if not stands.enabled:
         show.say("\nThe policy is disabled (`enabled: false`): a run would be refused.", style="red")
     if stands.refused_by is not None:

@@ -8,7 +8,6 @@ from orchestrator.linting.clocks import clock_findings
 from orchestrator.linting.finding import Finding
 from orchestrator.linting.neighbours import neighbour_findings
 from orchestrator.linting.pools import pool_findings
-from orchestrator.linting.readiness import readiness_findings
 from orchestrator.linting.safety import safety_findings
 from orchestrator.linting.selection import selection_findings
 from workflows.policy import Policy
@@ -22,7 +21,6 @@ def lint_policy(policy: Policy, form: Any, today: date) -> tuple[Finding, ...]:
         *selection_findings(policy.select, form["select"]),
         *safety_findings(policy),
         *clock_findings(policy, today),
-        *readiness_findings(policy),
     )
 
 

@@ -21,6 +21,7 @@ def test_a_target_that_works_gets_a_notice_and_one_that_does_not_says_why(machin
         file.write_text(
             f"targets:\n  ops: {{url: '{hook.url(SECRET)}'}}\n  gone: {{url: 'json://127.0.0.1:1/{SECRET}'}}\n"
         )
+        file.chmod(0o600)
         machine.environment["ORCHESTRATOR_NOTIFY_FILE"] = str(file)
         machine.environment["ORCHESTRATOR_LOG_LEVEL"] = "debug"
         tried = machine.run("notify", "test")

@@ -103,6 +103,17 @@ async def test_each_decision_that_matters_is_told_once_and_the_rest_never(tmp_pa
     assert len(hook.got) == 3 and hook.titles[0] == "Pool london/sas1 needs somebody"
 
 
+async def test_a_record_that_cannot_be_read_silences_no_other(tmp_path: Path, hook: Webhook) -> None:
+    here = desk(tmp_path, hook)
+    here.started(notify=[{"on": ["nonsense"]}])
+    here.record(Event.APPROVAL_WANTED, expires="soon")
+    here.record(Event.POLICY_APPLIED, None, version=1)
+    here.record(Event.RUN_ENDED, outcomes="many", state="failed")
+    here.record(Event.POOL_ALERT, None, site="london", pool="sas1", why="above critical", used="?", capacity=None)
+    await here.settled(lambda: bool(hook.got))
+    assert hook.titles == ["Pool london/sas1 needs somebody"]
+
+
 async def test_a_storm_of_a_thousand_failures_is_one_message_with_the_count(tmp_path: Path, hook: Webhook) -> None:
     here = desk(tmp_path, hook, settle=timedelta(seconds=1), again=timedelta(minutes=5))
     body = {"policy": "archive", "site": "london", "state": "failed"}
@@ -280,6 +291,7 @@ async def test_the_digest_comes_as_text_and_as_a_page_once_a_day(
         assert "<b>the Hub</b>" not in parts["text/html"] and "&lt;b&gt;the Hub" in parts["text/html"]
 
 
+@pytest.mark.long
 def test_a_sender_killed_between_sending_and_recording_repeats_at_most_that_message(tmp_path: Path) -> None:
     import threading
 

@@ -35,8 +35,7 @@ triggers:
 select: {{from: {{space: projects}}}}
 run: {{workflow: migrate}}
 """
-HALF = "slo: {last_success: {warn: 24h}}\n"
-"""A word that is read and not followed yet."""
+PROMISE = "slo: {last_success: {warn: 24h}}\nnotify: [{on: [failed], to: ops}]\n"
 NIGHTLY, LATER = "0 22 * * 1-5", "0 23 * * 1-5"
 
 
@@ -243,11 +242,12 @@ async def test_calendars_that_end_soon_are_written_anew_and_a_pause_stays(engine
     assert (again.until, again.paused, again.note, again.digest) == (until, True, "lunch", found.digest)
 
 
-async def test_a_policy_that_this_version_would_only_half_obey_is_refused(engine: Engine) -> None:
-    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true") + HALF
-    with pytest.raises(ApplyError, match="nightly uses slo"):
-        await engine.applying.difference({"nightly": read_policy(text.encode(), "x")})
-    assert engine.versions.current() == {}
+async def test_whom_a_policy_names_and_what_it_promises_stand_in_the_record_of_its_version(engine: Engine) -> None:
+    text = TEXT.format(name="nightly", cron=NIGHTLY, enabled="true") + PROMISE
+    await applied(engine, {"nightly": read_policy(text.encode(), "x")})
+    (record,) = engine.log.records(event="policy.applied")
+    assert record.body["slo"] == {"last_success": {"warn": "1d"}} and record.body["sites"]
+    assert record.body["notify"] == [{"on": ["failed"], "to": "ops"}]
 
 
 async def test_a_circle_of_policies_is_refused_also_when_they_are_applied_one_by_one(engine: Engine) -> None:
@@ -321,12 +321,3 @@ async def test_one_file_that_cannot_be_used_hides_no_other_policy(engine: Engine
     }  # fmt: skip
     assert "weekly.yaml:9:1: unknown key `selct`" in str(found["weekly"].trouble)
     assert (found["weekly"].applied is not None, found["weekly"].drift, len(found["weekly"].parts)) == (True, (), 4)
-
-
-async def test_every_policy_that_would_be_half_obeyed_is_named_at_once(engine: Engine) -> None:
-    def half(name: str) -> dict[str, LoadedPolicy]:
-        text = TEXT.format(name=name, cron=NIGHTLY, enabled="true") + HALF
-        return {name: read_policy(text.encode(), "x")}
-
-    with pytest.raises(ApplyError, match=r"(?s)nightly uses slo.*weekly uses slo"):
-        await engine.applying.difference({**half("nightly"), **half("weekly")})

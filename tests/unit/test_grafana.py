@@ -11,7 +11,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
-import orchestrator.web.events  # noqa: F401  # Their metrics are declared where they are counted.
+import activities.hub.transport  # Metrics are declared where they are counted.
+import activities.metrics  # noqa: F401
+import orchestrator.web.events  # noqa: F401
 from orchestrator.observing.state import StateCollector
 from orchestrator.settings import load_settings
 from tests.documented_metrics import ALERTS, DASHBOARD, expressions, metrics_in

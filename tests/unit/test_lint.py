@@ -19,7 +19,6 @@ from tests.unit.random_policies import NOW, facts, made_up, selects
 from tests.unit.test_lint_possible import RANDOM
 from workflows.matching import Verdict, decide
 from workflows.selecting import Select
-from workflows.unready import unready
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "lint"
@@ -30,7 +29,7 @@ TODAY = date(2026, 11, 24)
 
 def lines_of(path: Path) -> list[str]:
     report = check([path], today=TODAY)
-    found = [remark for file in report.files for remark in file.all_remarks if remark.code != "not-run-yet"]
+    found = [remark for file in report.files for remark in file.all_remarks]
     return [_line(remark.problem, f"{remark.severity} {remark.code}: ") for remark in found]
 
 
@@ -48,17 +47,6 @@ def expected() -> dict[str, list[str]]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_probable_mistake_gives_exactly_its_golden_lines(file: Path) -> None:
     assert lines_of(file) == expected()[file.name]
-
-
-@pytest.mark.parametrize("name", ["reference", "campaign"])
-def test_a_word_that_is_not_run_yet_is_named_at_its_place(name: str) -> None:
-    file = ROOT / "tests" / "golden" / "policies" / f"{name}.yaml"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    found = [
-        one.problem for each in check([file], today=TODAY).files for one in each.remarks if one.code == "not-run-yet"
-    ]
-    keys = {lines[problem.line - 1][problem.column - 1 :].split(":")[0] for problem in found}
-    assert keys == {word.split(".")[-1] for word in unready(load_policy(file))}
 
 
 def test_the_policies_of_a_catalog_are_held_against_each_other() -> None:

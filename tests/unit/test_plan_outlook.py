@@ -85,7 +85,7 @@ def test_a_rate_is_of_the_work_of_a_run_of_this_policy_that_did_something(log: A
 
 def test_a_plan_under_its_guards_goes_on() -> None:
     found = standing(made_policy(), plan_of(5, scope_files=5), None, NOW)
-    assert (found.refused_by, found.exceeded, found.asks, found.unready) == (None, None, None, ())
+    assert (found.refused_by, found.exceeded, found.asks) == (None, None, None)
 
 
 def test_a_plan_over_a_guard_is_refused_or_asks_as_the_policy_says() -> None:

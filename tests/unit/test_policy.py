@@ -13,7 +13,6 @@ from orchestrator.catalog import load_catalog, load_policy
 from workflows import units
 from workflows.conditions import Condition, condition_form, parse_condition
 from workflows.policy import Policy, Recheck
-from workflows.unready import unready
 
 POLICIES = Path(__file__).resolve().parent.parent.parent / "policies"
 LEAST = {
@@ -154,11 +153,6 @@ def test_the_defaults_are_safe() -> None:
 def test_a_source_by_path_is_browsed_unless_it_says_otherwise() -> None:
     select = policy(select={"from": {"path": "/mmfs1/a/"}}).select
     assert (select.source.path, select.source.via, select.folders) == ("/mmfs1/a", "browse", ("/mmfs1/a",))
-
-
-def test_every_word_of_the_language_is_run() -> None:
-    words = {"notify": [{"on": ["failed"], "to": "ops"}], "slo": {"last_success": {"warn": "24h"}}}
-    assert unready(policy(**words)) == ()
 
 
 def described(schema: dict[str, Any], field: dict[str, Any]) -> bool:

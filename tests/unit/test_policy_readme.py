@@ -12,7 +12,6 @@ from orchestrator.policy_schema import policy_schema
 from tests.unit.documentation import EXAMPLES, ROOT, Example
 from workflows.conditions import ATTRIBUTES
 from workflows.policy import Breaker, Policy, Retry, Run
-from workflows.unready import unready
 
 POLICIES = ROOT / "policies"
 PAGE = (POLICIES / "README.md").read_text(encoding="utf-8")
@@ -30,7 +29,7 @@ def remarks(file: Path) -> list[Remark]:
 def test_every_example_is_a_policy_that_holds_its_tests_and_has_no_warning(example: Example, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(example.whole, encoding="utf-8")
-    assert [str(one.problem) for one in remarks(file) if one.code != "not-run-yet"] == []
+    assert [str(one.problem) for one in remarks(file)] == []
 
 
 @pytest.mark.parametrize("example", [one for one in EXAMPLES if one not in OWN], ids=str)
@@ -46,11 +45,11 @@ def test_the_language_s_own_example_is_a_policy() -> None:
     ]
     # Nor does it leave out what is migrated already, which its limit counts.
     codes = {one.code for one in remarks(GOLDEN / "policies" / "reference.yaml")}
-    assert codes - {"not-run-yet"} == {"test-failed", "limit-counts-what-is-done"}
+    assert codes == {"test-failed", "limit-counts-what-is-done"}
 
 
 def test_the_language_s_own_campaign_is_a_policy() -> None:
-    assert {one.code for one in remarks(GOLDEN / "policies" / "campaign.yaml")} <= {"not-run-yet"}
+    assert {one.code for one in remarks(GOLDEN / "policies" / "campaign.yaml")} == set()
 
 
 def test_the_example_of_every_key_has_every_key() -> None:
@@ -96,22 +95,12 @@ def test_every_condition_is_in_the_table() -> None:
     assert [attribute for attribute in ATTRIBUTES if f"`{attribute}`" not in PAGE] == []
 
 
-def test_what_is_not_run_yet_is_named_and_nothing_else() -> None:
-    whole = load_policy(EVERY_KEY.encode())
-    campaign = load_policy((GOLDEN / "policies" / "campaign.yaml").read_bytes())
-    words = {*unready(whole), *unready(campaign)}
-    found = re.search(r"\*\*Read and checked, but not yet run\*\*: (.*?)\n\n", PAGE, flags=re.DOTALL)
-    named = set(re.findall(r"`([a-z_.]+)`", found[1])) - {"plan", "check"} if found else set()
-    assert named == words
-
-
 def test_every_code_of_lint_is_in_the_table() -> None:
     text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "orchestrator" / "linting").glob("*.py"))
     codes = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text))
     expected = (GOLDEN / "lint" / "expected.txt").read_text(encoding="utf-8")
     assert len(codes) >= 12
     assert [code for code in sorted(codes) if f"`{code}`" not in PAGE] == []
-    codes -= {"not-run-yet"}  # Its words become fewer with every version.
     assert [code for code in sorted(codes) if f" {code}: " not in expected] == []
 
 
