@@ -95,7 +95,7 @@ class ManifestWriter:
         index = self.folder / INDEX
         pq.write_table(self._index(), index, compression="zstd")
         head = Head(
-            digest=list_digest(policy_digest, as_of_us, [entry.digest for entry in self._entries]),
+            digest=list_digest(policy_digest, as_of_us, (entry.digest for entry in self._entries)),
             policy_digest=policy_digest,
             policy=policy,
             as_of_us=as_of_us,

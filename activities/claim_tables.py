@@ -24,6 +24,8 @@ holders = Table(
     Column("taken_us", BigInteger, nullable=False),
     Column("until_us", BigInteger, nullable=False),
     Column("silent_us", BigInteger),
+    Column("queue", Text),
+    Column("target", Text),
 )
 
 paths = Table(
@@ -48,4 +50,7 @@ folders = Table(
 schema = Table("claim_schema", _metadata, Column("version", Integer, primary_key=True))
 
 
-CLAIMS = versioned("the claims'", 0x7469_6572_636C_616D, _metadata, schema, SCHEMA_VERSION)
+_ADDED = {"queue": "TEXT", "target": "TEXT", "silent_us": "BIGINT"}
+_UPGRADES = {1: [f"ALTER TABLE claim_holders ADD COLUMN {name} {kind}" for name, kind in _ADDED.items()]}
+
+CLAIMS = versioned("the claims'", 0x7469_6572_636C_616D, _metadata, schema, SCHEMA_VERSION, _UPGRADES)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,12 +18,13 @@ from typing import Any, ParamSpec, TypeVar
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import Audit, AuditError, WrongDatabase
-from activities.claims import LEASE, Change, Claim, Claims, Holder, Overtaken, Place, is_covered
+from activities.claims import LEASE, Change, Claim, Claims, Full, Holder, Overtaken, Place, is_covered
 from activities.errors import HubError, NotFound, Permanent, ServerFault
 from activities.hub import jobs, sites
 from activities.hub.client import Hub
 from activities.hub.clock import CLOCK_SLACK, looked_from
 from activities.hub.jobs import Job
+from activities.limits import Lane, Limit
 from activities.manifests import Batch
 from activities.settled import FileException
 from activities.submission import job_key
@@ -68,20 +69,30 @@ class Claiming:
         job: int | None = None,
         turn: int = 0,
         again: bool = False,
-        most: int | None = None,
-    ) -> tuple[Claim, list[FileException]] | None:
+        lane: Lane | None = None,
+        limits: Sequence[Limit] = (),
+    ) -> tuple[Claim, list[FileException]] | Full:
         """Claim the files of a batch, and tell which of them another run holds; `job` is one that shall run again.
 
-        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. None while `most`
-        other batches of the site are in flight. Raises Overtaken for one that a later attempt has followed, and
-        Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
+        `turn` is the attempt's place among those of the batch, `again` that it had claimed before. Full while one of
+        the `limits` has as many other batches in flight as it allows. Raises Overtaken for one that a later attempt
+        has followed, and Retryable while the Hub cannot say whether it still works on files that a lapsed claim names.
         """
         while True:
             taken = await self._take(
-                place, site, batch, trees=trees, job=job, turn=turn, again=again, silencing=False, most=most
+                place,
+                site,
+                batch,
+                trees=trees,
+                job=job,
+                turn=turn,
+                again=again,
+                silencing=False,
+                lane=lane,
+                limits=limits,
             )
-            if taken is None:
-                return None
+            if isinstance(taken, Full):
+                return taken
             claim, others = taken
             again = True
             lapsed = {holder.id: holder for holder in others.values() if holder.lapsed}
@@ -96,16 +107,24 @@ class Claiming:
         ]
 
     async def take_over(
-        self, place: Place, site: str, batch: Batch, *, trees: bool = False, job: int | None = None, turn: int = 0
+        self,
+        place: Place,
+        site: str,
+        batch: Batch,
+        *,
+        trees: bool = False,
+        job: int | None = None,
+        turn: int = 0,
+        lane: Lane | None = None,
     ) -> Claim:
         """Claim what can be had at once, so that no earlier attempt of the batch sends anything any more.
 
         The claim tells for how long none has; one that was taken over and died before it sent counts too.
         """
         taken = await self._take(
-            place, site, batch, trees=trees, job=job, turn=turn, again=False, silencing=True, most=None
+            place, site, batch, trees=trees, job=job, turn=turn, again=False, silencing=True, lane=lane, limits=()
         )
-        assert taken is not None, "nothing bounds it"
+        assert not isinstance(taken, Full), "nothing bounds it"
         return taken[0]
 
     async def _take(
@@ -119,10 +138,11 @@ class Claiming:
         turn: int,
         again: bool,
         silencing: bool,
-        most: int | None,
-    ) -> tuple[Claim, dict[str, Holder]] | None:
+        lane: Lane | None,
+        limits: Sequence[Limit],
+    ) -> tuple[Claim, dict[str, Holder]] | Full:
         prepare = partial(self._claims.taking, place, site, batch.paths, trees=trees, job=job, turn=turn, again=again)
-        taking = await asyncio.to_thread(prepare, silencing=silencing, most=most)
+        taking = await asyncio.to_thread(prepare, silencing=silencing, lane=lane, limits=limits)
         taken = await self._change(taking)
         if isinstance(taken, Overtaken):
             raise taken

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.claim_tables import CLAIMS, folders, holders, paths
 from activities.ledger.database import Database
+from activities.limits import Lane, Limit
 
 LEASE = timedelta(minutes=10)
 """How long a claim counts without a word from its worker; then the Hub is asked whether a job has the files."""
@@ -74,6 +75,13 @@ class Overtaken(Exception):
     """
 
 
+@dataclass(frozen=True)
+class Full:
+    """A limit lets no further batch in for now."""
+
+    limit: Limit
+
+
 class Claims:
     """The claims in one database; safe to use from many threads and many processes at once.
 
@@ -111,7 +119,7 @@ class Claims:
         taken = self.together([self.taking(place, site, wanted, trees=trees, job=job, turn=turn)])[0]
         if isinstance(taken, Overtaken):
             raise taken
-        assert taken is not None, "nothing bounds it"
+        assert not isinstance(taken, Full), "nothing bounds it"
         return taken
 
     def taking(
@@ -125,27 +133,29 @@ class Claims:
         turn: int = 0,
         again: bool = False,
         silencing: bool = False,
-        most: int | None = None,
-    ) -> Change[tuple[Claim, dict[str, Holder]] | Overtaken | None]:
+        lane: Lane | None = None,
+        limits: Sequence[Limit] = (),
+    ) -> Change[tuple[Claim, dict[str, Holder]] | Overtaken | Full]:
         """Prepare to `take`, for doing it `together` with other changes, which goes on when this one is overtaken.
 
         With `silencing` no attempt of the batch sends anything from now on until one says that it `may_send`.
         An attempt that claims `again` and finds no claim was overtaken too: a later one may have come to its end.
-        With `most` it changes nothing and gives None while so many other batches of the site are in somebody's hands.
-        For one that holds files only those before it count, so that no two ever wait for each other.
+        It changes nothing and gives Full while as many other batches are in somebody's hands as one of the `limits`
+        allows. For one that holds files only those before it count, so that no two ever wait for each other.
         """
         claim = Claim(place, f"{turn}.{secrets.token_hex(8)}")
         keys = {path: key_of(site, path) for path in wanted}
         above = {key: [key_of(site, folder) for folder in _above(path)] for path, key in keys.items()}
 
-        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | Overtaken | None:
+        def change(connection: Connection) -> tuple[Claim, dict[str, Holder]] | Overtaken | Full:
             held_by = _turn_of(connection, place)
             if again if held_by is None else held_by > turn:
                 return Overtaken(f"another attempt has the files of {place}, or had them")
-            if most is not None and _others_at(connection, site, place) >= most:
-                return None
+            for limit in limits:
+                if limit.jobs is not None and _others_in(connection, limit.lane, place) >= limit.jobs:
+                    return Full(limit)
             now = now_us(connection)
-            holder, silent_us = self._enter(connection, claim, site, job, now, silencing=silencing)
+            holder, silent_us = self._enter(connection, claim, lane or Lane(site), job, now, silencing=silencing)
             held = _conflicts(connection, place.run, above, trees=trees, now=now)
             free = [key for key in above if key not in held]
             _insert(connection, paths, [{"key": key, "holder": holder, "tree": trees} for key in free])
@@ -227,7 +237,7 @@ class Claims:
             return int(connection.execute(text("SELECT count(*) FROM claim_paths")).scalar_one())
 
     def _enter(
-        self, connection: Connection, claim: Claim, site: str, job: int | None, now: int, *, silencing: bool
+        self, connection: Connection, claim: Claim, lane: Lane, job: int | None, now: int, *, silencing: bool
     ) -> tuple[int, int | None]:
         """Make the holder, or take it over from an earlier attempt of the same batch, which then holds nothing.
 
@@ -241,7 +251,7 @@ class Claims:
         if there is not None:
             _clear(connection, there.id)
             return there.id, there.silent_us
-        made = {"place": str(claim.place), "site": site, "job": job, "taken_us": now, **vars(claim.place), **changed}
+        made = {"place": str(claim.place), "job": job, "taken_us": now, **vars(claim.place), **vars(lane), **changed}
         made["silent_us"] = silent_us = now if silencing else None
         return int(connection.execute(holders.insert().values(made).returning(holders.c.id)).scalar_one()), silent_us
 
@@ -274,11 +284,13 @@ def _above(path: str) -> Iterator[str]:
         yield folder or "/"
 
 
-def _others_at(connection: Connection, site: str, place: Place) -> int:
-    """Count the batches of a site that are in somebody's hands before this one; a lapsed one may have a job yet."""
+def _others_in(connection: Connection, lane: Lane, place: Place) -> int:
+    """Count the batches of a lane that are in somebody's hands before this one; a lapsed one may have a job yet."""
     mine = connection.scalar(select(holders.c.id).where(holders.c.place == str(place)))
-    which = (holders.c.site == site) if mine is None else (holders.c.site == site) & (holders.c.id < mine)
-    return int(connection.scalar(select(func.count()).select_from(holders).where(which)) or 0)
+    query = select(func.count()).select_from(holders)
+    for name, wanted in vars(lane).items():
+        query = query.where(holders.c[name] == wanted) if wanted else query
+    return int(connection.scalar(query if mine is None else query.where(holders.c.id < mine)) or 0)
 
 
 def _conflicts(

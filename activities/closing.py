@@ -1,19 +1,19 @@
 """The end of a run: one table in which every planned file has exactly one outcome, and its exact counts."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from activities.bulk import Bulk, reading
-from activities.manifests import file_digest, part_paths
-from activities.settled import BatchOutcome, Ended, FileException, read_batches, read_skips, tally
+from activities.bulk import Bulk
+from activities.ends import End, Stretch, counted, last_ends
+from activities.manifests import file_digest, read_head
+from activities.settled import Ended, tally
 from activities.storage import Storage
-from workflows.names import to_text
 from workflows.plan import OutcomeCounts
 
 SCHEMA = pa.schema(
@@ -29,11 +29,9 @@ SCHEMA = pa.schema(
         pa.field("job", pa.int64()),
     ]
 )
-_END = [("job", pa.int64()), ("outcome", pa.string()), ("reason", pa.string()), ("message", pa.string())]
-_BATCHES = pa.schema([("batch", pa.int32()), *_END])
-_FILES = pa.schema([("ordinal", pa.int64()), *_END])
-_CHUNK = 50_000
+PLANNED = ["ordinal", "path", "size", "rule"]
 _ROWS = 122_880
+"""Rows of a row group, what a reader of one page has to read."""
 
 
 class FileOutcome(NamedTuple):
@@ -67,19 +65,27 @@ def close_run(
     a stage that another one was to follow.
     """
     name = f"runs/{run}/outcomes.parquet"
-    with bulk.folder() as folder, bulk.database(folder) as database:
-        _table(database, "plan", part_paths(storage, plan, folder))
-        open_rounds(storage, bulk, database, folder, run, rounds)
-        bulk.go_on("outcomes of the run")
+    files, sizes = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
+    otherwise = End(unreached.outcome, unreached.reason, unreached.message)
+
+    def final(end: End | None) -> End:
+        return otherwise if end is None or (end.round in passed and end.succeeded) else end
+
+    with bulk.folder() as folder:
         target = folder / "outcomes.parquet"
-        _write(database, target, [number for number, _, _ in rounds], unreached, passed)
-        rows = database.execute(
-            "SELECT outcome, reason, count(*), coalesce(sum(size), 0)::BIGINT FROM read_parquet(?) GROUP BY ALL",
-            [str(target)],
-        ).fetchall()
+        held: list[pa.Table] = []
+        with outcome_writer(target, read_head(storage, plan).files) as writer:
+            for stretch in last_ends(storage, bulk, folder, run, plan, rounds, PLANNED):
+                ends = [final(end) for end in stretch.ends]
+                for kind, (number, size) in counted(stretch, ends).items():
+                    files[kind] += number
+                    sizes[kind] += size
+                held = _written(writer, [*held, rows_of(stretch, ends)])
+            for rows in held:
+                writer.write_table(rows, row_group_size=_ROWS)
         digest = file_digest(target)
         storage.upload(target, name)
-    return name, digest, tally(rows)
+    return name, digest, tally((*kind, number, sizes[kind]) for kind, number in files.items())
 
 
 def outcome_writer(target: Path, files: int) -> pq.ParquetWriter:
@@ -89,31 +95,6 @@ def outcome_writer(target: Path, files: int) -> pq.ParquetWriter:
     """
     sieve = {"path": {"ndv": max(1, min(files, _ROWS)), "fpp": 0.01}}
     return pq.ParquetWriter(target, SCHEMA, compression="zstd", bloom_filter_options=sieve)
-
-
-def open_rounds(
-    storage: Storage,
-    bulk: Bulk,
-    database: duckdb.DuckDBPyConnection,
-    folder: Path,
-    run: str,
-    rounds: Sequence[tuple[int, str, int]],
-) -> None:
-    """Bring rounds (number, manifest, batches) into the database, for `ends_of`, each with its files in `files_<n>`."""
-    for number, manifest, batches in rounds:
-        bulk.go_on(f"outcomes of round {number}")
-        _load_round(storage, database, folder, run, number, batches)
-        _table(database, f"files_{number}", part_paths(storage, manifest, folder))
-
-
-def ends_of(rounds: Sequence[int]) -> str:
-    """Select how each file ended in each of these rounds: ordinal, round, job, outcome, reason, message."""
-    return " UNION ALL ".join(_ends_of(number) for number in rounds) or _NO_ENDS
-
-
-def succeeded(row: str) -> str:
-    """Write that a file was done, or was where it should be already."""
-    return f"({row}.outcome = 'done' OR ({row}.outcome = 'skipped' AND {row}.reason = 'already_done'))"
 
 
 def read_outcomes(
@@ -152,108 +133,18 @@ def _may_hold(group: Any, outcome: str | None, after: int) -> bool:
     return bool(words.min <= outcome <= words.max)
 
 
-def _load_round(
-    storage: Storage, database: duckdb.DuckDBPyConnection, folder: Path, run: str, number: int, batches: int
-) -> None:
-    """Bring the ends of a round's batches and their exceptions into tables."""
-    ends = folder / f"batches-{number}.parquet"
-    files = folder / f"exceptions-{number}.parquet"
-    all_batches = read_batches(storage, run, number, batches)
-    with pq.ParquetWriter(ends, _BATCHES) as batch_rows, pq.ParquetWriter(files, _FILES) as file_rows:
-        ended = ((batch, end or _skips_of(storage, run, number, batch), end is not None) for batch, end in all_batches)
-        for some in _chunks(ended):
-            batch_rows.write_table(
-                _columns(_BATCHES, [(batch, end.job, *_end(end.rest)) for batch, end, settled in some if settled])
-            )
-            file_rows.write_table(
-                _columns(_FILES, [(one.ordinal, end.job, *_end(one)) for _, end, _ in some for one in end.files])
-            )
-    _table(database, f"batches_{number}", [ends])
-    _table(database, f"exceptions_{number}", [files])
+def rows_of(stretch: Stretch, ends: Sequence[End]) -> pa.Table:
+    """Put the ends beside the planned files."""
+    columns: dict[str, Any] = {name: stretch.rows[name] for name in PLANNED}
+    for name in End._fields:
+        columns[name] = pa.array([getattr(end, name) for end in ends], SCHEMA.field(name).type).take(stretch.places)
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _skips_of(storage: Storage, run: str, number: int, batch: int) -> BatchOutcome:
-    return BatchOutcome(files=tuple(read_skips(storage, run, number, batch) or ()))
-
-
-def _chunks(
-    found: Iterator[tuple[int, BatchOutcome, bool]],
-) -> Iterator[list[tuple[int, BatchOutcome, bool]]]:
-    some: list[tuple[int, BatchOutcome, bool]] = []
-    weight = 0
-    for one in found:
-        some.append(one)
-        weight += 1 + len(one[1].files)
-        if weight >= _CHUNK:
-            yield some
-            some, weight = [], 0
-    yield some
-
-
-def _end(end: FileException | Ended | None) -> tuple[str, str | None, str]:
-    return (end.outcome, end.reason, to_text(end.message)) if end else ("done", None, "")
-
-
-def _columns(schema: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
-
-
-def _table(database: duckdb.DuckDBPyConnection, name: str, paths: list[Path]) -> None:
-    if paths:
-        database.execute(f"CREATE VIEW {name} AS SELECT * FROM {reading(paths)}")
-    else:
-        columns = "ordinal BIGINT, batch INTEGER, path VARCHAR, size BIGINT, modified BIGINT, rule VARCHAR"
-        database.execute(f"CREATE TABLE {name}({columns})")
-
-
-def _write(
-    database: duckdb.DuckDBPyConnection, target: Path, rounds: list[int], unreached: Ended, passed: Sequence[int]
-) -> None:
-    """Join the plan with the last end of each file."""
-    database.execute(f"CREATE VIEW ends AS {ends_of(rounds)}")
-    on_its_way = f"round IN ({', '.join(map(str, passed)) or 'NULL'}) AND {succeeded('ends')}"
-    database.execute("CREATE TABLE unreached AS SELECT ? AS outcome, ? AS reason, ? AS message", list(_end(unreached)))
-    rows = database.sql(
-        f"""
-        WITH latest AS (
-            SELECT *, coalesce({on_its_way}, false) AS on_its_way
-            FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1
-        ),
-        last AS (SELECT * FROM latest WHERE NOT on_its_way)
-        SELECT plan.ordinal, plan.path, plan.size, plan.rule,
-               coalesce(last.outcome, unreached.outcome) AS outcome,
-               CASE WHEN last.outcome IS NULL THEN unreached.reason ELSE last.reason END AS reason,
-               coalesce(last.message, unreached.message, '') AS message,
-               last.round, last.job
-        FROM plan LEFT JOIN last ON last.ordinal = plan.ordinal CROSS JOIN unreached
-        ORDER BY plan.ordinal
-        """
-    )
-    ((files,),) = database.execute("SELECT count(*) FROM plan").fetchall()
-    with outcome_writer(target, files) as writer:
-        for batch in rows.to_arrow_reader(_ROWS):
-            writer.write_table(pa.Table.from_batches([batch]).cast(SCHEMA), row_group_size=_ROWS)
-
-
-def _ends_of(number: int) -> str:
-    """Select the end of each file of a round; files of a batch that did not end have one only if they are listed."""
-    return f"""
-        SELECT f.ordinal, {number} AS round,
-               CASE WHEN e.ordinal IS NOT NULL THEN e.job ELSE b.job END AS job,
-               CASE WHEN e.ordinal IS NOT NULL THEN e.outcome ELSE b.outcome END AS outcome,
-               CASE WHEN e.ordinal IS NOT NULL THEN e.reason ELSE b.reason END AS reason,
-               CASE WHEN e.ordinal IS NOT NULL THEN e.message ELSE b.message END AS message
-        FROM files_{number} f
-        LEFT JOIN batches_{number} b ON b.batch = f.batch
-        LEFT JOIN exceptions_{number} e ON e.ordinal = f.ordinal
-        WHERE coalesce(e.outcome, b.outcome) IS NOT NULL
-    """
-
-
-_NO_ENDS = (
-    "SELECT NULL::BIGINT AS ordinal, NULL::INTEGER AS round, NULL::BIGINT AS job, NULL::VARCHAR AS outcome, "
-    "NULL::VARCHAR AS reason, NULL::VARCHAR AS message WHERE false"
-)
+def _written(writer: pq.ParquetWriter, held: Sequence[pa.Table]) -> list[pa.Table]:
+    """Write what fills a row group, and give back the rest."""
+    rows = pa.concat_tables(held)
+    while rows.num_rows >= _ROWS:
+        writer.write_table(rows.slice(0, _ROWS), row_group_size=_ROWS)
+        rows = rows.slice(_ROWS)
+    return [rows] if rows.num_rows else []

@@ -9,13 +9,15 @@ import io
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
 import pyarrow as pa
 from temporalio import activity
 
-from activities.bulk import Bulk, in_thread, reading
+from activities.apart import Apart
+from activities.bulk import Bulk, reading
 from activities.columns import SCHEMA, to_table, write_parquet
 from activities.errors import HubError, as_application_error
 from activities.heartbeat import beating
@@ -69,8 +71,15 @@ class Inventories:
     """The activity that lists the namespace; memory limit (bytes) and scratch folder are for lists of paths."""
 
     def __init__(
-        self, hub: Hub, storage: Storage, *, memory_limit: int = 1 << 30, temp_dir: Path | None = None
+        self,
+        hub: Hub,
+        storage: Storage,
+        *,
+        memory_limit: int = 1 << 30,
+        temp_dir: Path | None = None,
+        apart: Apart | None = None,
     ) -> None:
+        self._apart = apart
         self._hub = hub
         self._storage = storage
         self._memory_limit = memory_limit
@@ -83,7 +92,9 @@ class Inventories:
         latest: list[Callable[[], Progress]] = []
         async with beating(lambda: latest[-1]().model_dump() if latest else None):
             try:
-                return await take_inventory(self._hub, self._storage, bulk, request, watch=latest.append)
+                return await take_inventory(
+                    self._hub, self._storage, bulk, request, watch=latest.append, apart=self._apart
+                )
             except HubError as error:
                 raise as_application_error(error) from error
 
@@ -95,6 +106,7 @@ async def take_inventory(
     request: InventoryRequest,
     *,
     watch: Callable[[Callable[[], Progress]], None] = lambda progress: None,
+    apart: Apart | None = None,
 ) -> InventoryRef:
     """List what the request names; `watch` is given a function that tells how far it is.
 
@@ -112,7 +124,8 @@ async def take_inventory(
         watch(listing.progress)
         last = await listing.run()
     if where.manifest or where.search:
-        last = await in_thread(bulk, lambda bulk: _distinct(storage, bulk, folder, last))
+        work = partial(_distinct, storage, folder=folder, last=last)
+        last = await (apart or Apart()).do(bulk, work, last.files)
     return _finish(storage, folder, request.name, last)
 
 

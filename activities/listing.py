@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from activities.columns import to_table, write_parquet
 from activities.errors import AuthError, BadAnswer, HubError, Permanent, ServerFault
 from activities.hub import files
@@ -26,6 +28,9 @@ HELD_ROWS = 40_000
 
 CHECKPOINT_EVERY = 30.0
 """Seconds after which finished directories are made durable even if they do not fill a part."""
+
+RECORDS = 2_000
+"""So many records are held as such before they become columns, which take a fifth of the memory."""
 
 LISTED_AT_ONCE = 8
 EXAMPLES = 5
@@ -76,11 +81,35 @@ class Where:
 class _Unit:
     """What was found in one directory, or in one search or list, until all of it is known."""
 
-    files: list[FileRecord] = field(default_factory=list)
+    files: "_Rows" = field(default_factory=lambda: _Rows())
     directories: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     count: int = 0
     bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Files that were found and are in no part yet."""
+
+    records: list[FileRecord] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, records: Sequence[FileRecord]) -> None:
+        self.records += records
+        self.count += len(records)
+        if len(self.records) >= RECORDS:
+            self.tables.append(to_table(self.records))
+            self.records = []
+
+    def take_over(self, others: "_Rows") -> None:
+        self.tables += others.tables
+        self.count += others.count - len(others.records)
+        self.add(others.records)
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables([*self.tables, to_table(self.records)]).combine_chunks()
 
 
 class Listing:
@@ -97,7 +126,7 @@ class Listing:
         self._faults: dict[str, int] = {}
         self._faults_in_a_row = 0
         self._lost: list[HubError] = []
-        self._records: list[FileRecord] = []
+        self._rows = _Rows()
         self._parts = list(start.parts)
         self._next_part = start.next_part
         self._files = start.files
@@ -147,7 +176,7 @@ class Listing:
             await self._list(unit)
             async with self._turn:
                 self._turn.notify_all()
-            if len(self._records) >= PART_ROWS or time.monotonic() - self._stored_at > CHECKPOINT_EVERY:
+            if self._rows.count >= PART_ROWS or time.monotonic() - self._stored_at > CHECKPOINT_EVERY:
                 await self._store(only_when_due=True)
 
     async def _list(self, unit: str) -> None:
@@ -179,7 +208,7 @@ class Listing:
                 records = [record for record in records if record.path not in before]
             before = paths
             self._sort(unit, records, found)
-            if len(found.files) >= HELD_ROWS:
+            if found.files.count >= HELD_ROWS:
                 await self._spill(found)
 
     def _pages(self, unit: str) -> AsyncIterator[list[FileRecord]]:
@@ -195,7 +224,7 @@ class Listing:
             kept = [record for record in records if record.type in (None, "file")]
         else:
             kept = [record for record in records if record.type == "file"]
-        found.files += kept
+        found.files.add(kept)
         found.count += len(kept)
         found.bytes += sum([record.size or 0 for record in kept])
         if len(kept) == len(records) or self._where.search:
@@ -214,7 +243,7 @@ class Listing:
         """Take over a whole directory at once; nothing may await in here."""
         del self._active[unit]
         self._waiting += found.directories
-        self._records += found.files
+        self._rows.take_over(found.files)
         self._parts += found.parts
         self._files += found.count
         self._bytes += found.bytes
@@ -240,31 +269,31 @@ class Listing:
 
     async def _spill(self, found: _Unit) -> None:
         """Write what one very large directory has so far; it counts once the directory is whole."""
-        records, found.files = found.files, []
-        found.parts.append(await asyncio.to_thread(self._write, self._new_part(), records))
+        rows, found.files = found.files, _Rows()
+        found.parts.append(await asyncio.to_thread(self._write, self._new_part(), rows))
 
     async def _store(self, *, only_when_due: bool = False) -> Checkpoint:
         """Write the found files as a part, then the checkpoint that names it."""
         async with self._storing:
             age = time.monotonic() - self._stored_at
-            if only_when_due and len(self._records) < PART_ROWS and age <= CHECKPOINT_EVERY:
+            if only_when_due and self._rows.count < PART_ROWS and age <= CHECKPOINT_EVERY:
                 return self._checkpoint()
-            records, self._records = self._records, []
-            if records:
+            rows, self._rows = self._rows, _Rows()
+            if rows.count:
                 self._parts.append(self._new_part())
             checkpoint = self._checkpoint()
-            await asyncio.to_thread(self._write_all, records, checkpoint)
+            await asyncio.to_thread(self._write_all, rows, checkpoint)
             self._stored_at = time.monotonic()
             return checkpoint
 
-    def _write_all(self, records: Sequence[FileRecord], checkpoint: Checkpoint) -> None:
-        if records:
-            self._write(checkpoint.parts[-1], records)
+    def _write_all(self, rows: _Rows, checkpoint: Checkpoint) -> None:
+        if rows.count:
+            self._write(checkpoint.parts[-1], rows)
         self._storage.put(f"{self._folder}/checkpoint.json", to_json(checkpoint))
 
-    def _write(self, part: str, records: Sequence[FileRecord]) -> str:
+    def _write(self, part: str, rows: _Rows) -> str:
         content = io.BytesIO()
-        write_parquet(to_table(records), content)
+        write_parquet(rows.table(), content)
         self._storage.put(f"{self._folder}/{part}", content.getvalue())
         return part
 

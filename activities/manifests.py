@@ -11,10 +11,11 @@ What is read is checked: the head against its digest, the index against the head
 
 import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("job", pa.int64()),
     ]
 )
+_SOME = 10_000
 _UNKNOWN = np.iinfo(np.int64).min
 
 
@@ -162,17 +164,28 @@ def read_rows(storage: Storage, manifest: str, batch: int) -> pa.Table:
     return rows
 
 
-@lru_cache(maxsize=32)
 def open_manifest(storage: Storage, manifest: str) -> Manifest:
-    """Read the head and the index, checked; kept in memory, since a manifest never changes."""
+    """Read the head and the index, checked; kept in memory (110 bytes a batch), since a manifest never changes."""
+    with _OPENING:  # A window of batches begins at once, and each asks.
+        return _opened(storage, manifest)
+
+
+_OPENING = Lock()
+
+
+def open_afresh(storage: Storage, manifest: str) -> Manifest:
+    """Open a manifest past every memory of what was read before; raises ManifestDamaged."""
     head = read_head(storage, manifest)
     content = _stored(storage, f"{manifest}/{INDEX}")
     if hashlib.sha256(content).hexdigest() != head.index_sha256:
         raise ManifestDamaged(f"{manifest}/{INDEX}: not the index that the head names")
     index = pq.read_table(pa.BufferReader(content), schema=INDEX_SCHEMA)
-    if list_digest(head.policy_digest, head.as_of_us, index["digest"].to_pylist()) != head.digest:
+    if list_digest(head.policy_digest, head.as_of_us, _texts(index["digest"])) != head.digest:
         raise ManifestDamaged(f"{manifest}: the batches do not add up to the digest {head.digest}")
     return Manifest(manifest, head, index)
+
+
+_opened = lru_cache(maxsize=8)(open_afresh)
 
 
 def read_head(storage: Storage, manifest: str) -> Head:
@@ -197,17 +210,27 @@ def head_digest(storage: Storage, manifest: str) -> str:
 
 def part_paths(storage: Storage, manifest: str, folder: Path) -> list[Path]:
     """Give the parts as local files for bulk reading, each checked against the head."""
-    paths = []
+    return [_part(storage, manifest, part, folder) for part in read_head(storage, manifest).parts]
+
+
+def part_files(storage: Storage, manifest: str, folder: Path) -> Iterator[Path]:
+    """Give the parts in their order like `part_paths`, but no more than one copy at a time lies in the folder."""
     for part in read_head(storage, manifest).parts:
-        name = f"{manifest}/{part.name}"
-        try:
-            path = storage.fetch(name, folder)
-        except Missing as error:
-            raise ManifestDamaged(f"{name}: is missing") from error
-        if file_digest(path) != part.sha256:
-            raise ManifestDamaged(f"{name}: not the part that the head names")
-        paths.append(path)
-    return paths
+        path = _part(storage, manifest, part, folder)
+        yield path
+        if path.is_relative_to(folder):
+            path.unlink(missing_ok=True)
+
+
+def _part(storage: Storage, manifest: str, part: Part, folder: Path) -> Path:
+    name = f"{manifest}/{part.name}"
+    try:
+        path = storage.fetch(name, folder)
+    except Missing as error:
+        raise ManifestDamaged(f"{name}: is missing") from error
+    if file_digest(path) != part.sha256:
+        raise ManifestDamaged(f"{name}: not the part that the head names")
+    return path
 
 
 def batch_digest(rows: pa.Table) -> str:
@@ -226,10 +249,12 @@ def batch_digest(rows: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def list_digest(policy_digest: str, as_of_us: int, batch_digests: Sequence[str]) -> str:
+def list_digest(policy_digest: str, as_of_us: int, batch_digests: Iterable[str]) -> str:
     """Hash a whole list: the digest of the policy's canonical text, the as-of time, the digests of the batches."""
-    lines = [f"tiering manifest {FORMAT}", policy_digest, str(as_of_us), *batch_digests]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([f"tiering manifest {FORMAT}", policy_digest, str(as_of_us)]).encode())
+    for one in batch_digests:
+        digest.update(f"\n{one}".encode())
+    return digest.hexdigest()
 
 
 def integers(column: pa.ChunkedArray, unknown: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
@@ -248,6 +273,12 @@ def file_digest(path: Path) -> str:
 def to_json(head: Head) -> bytes:
     """Write a head as its file holds it."""
     return json.dumps(head.model_dump(mode="json"), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[str]:
+    """Give the texts of a column without holding them all as objects."""
+    for start in range(0, len(column), _SOME):
+        yield from column.slice(start, _SOME).to_pylist()
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -1,16 +1,19 @@
 """Activities on how files ended: what is tried again, and the final account; see `settled` for a single batch."""
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
 from temporalio import activity
 
+from activities.apart import Apart
 from activities.batching import BatchLimits
-from activities.bulk import Bulk, in_thread
+from activities.bulk import Bulk
 from activities.closing import FileOutcome, close_run, read_outcomes
 from activities.forgiving import Forgiving
 from activities.heartbeat import beating
-from activities.manifests import Head, head_digest
+from activities.manifests import Head, head_digest, read_head
 from activities.rounds import make_round
 from activities.settled import (
     BatchOutcome,
@@ -118,7 +121,9 @@ class Outcomes:
         memory_limit: int = 1 << 30,
         temp_dir: Path | None = None,
         forgiving: Forgiving | None = None,
+        apart: Apart | None = None,
     ) -> None:
+        self._apart = apart or Apart()
         self._storage = storage
         self._forgiving = forgiving
         self._memory_limit = memory_limit
@@ -129,24 +134,30 @@ class Outcomes:
         """Write the manifest of the files that failed and may be tried again."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: next_round(self._storage, bulk, request))
+            work = partial(next_round, self._storage, request=request)
+            return await self._apart.do(bulk, work, await self._files(request.manifest))
 
     @activity.defn
     async def next_stage(self, request: NextStage) -> RoundRef:
         """Write the manifest of the files that succeeded and go on to the next stage."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: next_stage(self._storage, bulk, request))
+            work = partial(next_stage, self._storage, request=request)
+            return await self._apart.do(bulk, work, await self._files(request.plan))
 
     @activity.defn
     async def close_outcomes(self, request: CloseRequest) -> Closed:
         """Give every planned file exactly one outcome and count them."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            closed = await in_thread(bulk, lambda bulk: close_outcomes(self._storage, bulk, request))
+            work = partial(close_outcomes, self._storage, request=request)
+            closed = await self._apart.do(bulk, work, await self._files(request.plan))
             if self._forgiving is not None and request.site:
-                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us)
+                await self._forgiving.forgive(bulk, request.run, request.site, request.began_us, closed.counts.total)
             return closed
+
+    async def _files(self, manifest: str) -> int:
+        return (await asyncio.to_thread(read_head, self._storage, manifest)).files
 
 
 def next_round(storage: Storage, bulk: Bulk, request: NextRound) -> RoundRef:

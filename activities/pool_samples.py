@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, select
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.ledger.database import Database
@@ -96,6 +96,29 @@ class PoolSamples:
             Level(at=datetime.fromtimestamp(row.at_us / 1_000_000, UTC), used=row.used, capacity=row.capacity)
             for row in rows
             if row.step == MINUTE or first is None or row.at_us < first
+        ]
+
+    def newest(self, most: int) -> list[tuple[PoolRef, Level]]:
+        """Give the newest sample of each pool, of at most so many pools."""
+        if not self.is_there():
+            return []
+        last = (
+            select(samples.c.pool, func.max(samples.c.slot).label("slot"))
+            .where(samples.c.step == MINUTE)
+            .group_by(samples.c.pool)
+            .order_by(samples.c.pool)
+            .limit(most)
+            .subquery()
+        )
+        query = select(samples).join(last, (samples.c.pool == last.c.pool) & (samples.c.slot == last.c.slot))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.where(samples.c.step == MINUTE)).all()
+        return [
+            (
+                _ref(row.pool),
+                Level(at=datetime.fromtimestamp(row.at_us / 1_000_000, UTC), used=row.used, capacity=row.capacity),
+            )
+            for row in rows
         ]
 
     def pools(self) -> Sequence[PoolRef]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from workflows.conditions import AGES, METADATA, AllOf, AnyOf, Compare, Condition, Glob, Member, Named, Not, glob_regex
 from workflows.selecting import DEFAULT_RULE, OrderKey, Select
 
-SELECTED, KEPT, STAYS, EXCLUDED, UNKNOWN, QUARANTINED = range(6)
-"""The values of the `verdict` column; the last one is no policy's word, see `heeding`."""
+SELECTED, KEPT, STAYS, EXCLUDED, UNKNOWN, QUARANTINED, NOT_FAILED = range(7)
+"""The values of the `verdict` column; the last two are no policy's words, see `heeding` and `selection`."""
 
 _AGE_SIDES = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 #: The most text of patterns in one regular expression, far below what RE2 refuses to compile.

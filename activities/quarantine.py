@@ -77,6 +77,11 @@ class Quarantine:
 
     def __init__(self, url: str, *, wait: float = 30.0) -> None:
         self._database = Database(url, wait, QUARANTINE)
+        self._url = url
+
+    def __reduce__(self) -> tuple[type["Quarantine"], tuple[str]]:
+        """Open the database again in another process."""
+        return Quarantine, (self._url,)
 
     def is_there(self) -> bool:
         """Tell whether anything was kept yet; nothing is made by asking."""
@@ -141,6 +146,13 @@ class Quarantine:
                 released += [_failing(row, now).path for row in rows if row.until_us is not None and row.until_us > now]
                 connection.execute(delete(failing).where(failing.c.key.in_([row.key for row in rows])))
         return released
+
+    def has_any(self, site: str) -> bool:
+        """Tell whether anything of the site failed that has not succeeded since."""
+        if not self.is_there():
+            return False
+        with self._database.reading() as connection:
+            return connection.execute(select(failing.c.key).where(failing.c.site == site).limit(1)).first() is not None
 
     def write_paths(self, site: str, file: Path, *, every: bool = False) -> int:
         """Write the path texts of a site's files that are set aside now as Parquet, and count them.

@@ -6,6 +6,7 @@ file of unknown size counts as 0 bytes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.apart import Apart
 from activities.batching import BatchLimits, ManifestWriter
-from activities.bulk import Bulk, in_thread, reading
+from activities.bulk import Bulk, reading
 from activities.columns import SCHEMA
 from activities.enough import enough, open_tried
 from activities.heartbeat import beating
@@ -25,6 +27,7 @@ from activities.manifests import head_digest, integers
 from activities.predicates import (
     EXCLUDED,
     KEPT,
+    NOT_FAILED,
     QUARANTINED,
     SELECTED,
     STAYS,
@@ -35,19 +38,24 @@ from activities.predicates import (
     rule_names,
 )
 from activities.quarantine import Quarantine
+from activities.retried import ONLY, open_only
 from activities.storage import Storage
 from workflows.names import shown
 from workflows.payload import Payload
 from workflows.plan import Plan, RuleCount
 from workflows.policy import Policy
+from workflows.run import Retries
 
-_ROWS = 122_880
+_ROWS = 20_480
+"""So many ordered rows are in hand at a time."""
+
 PASSED_OVER = {
     EXCLUDED: "excluded",
     KEPT: "kept",
     STAYS: "no_rule",
     UNKNOWN: "unknown_attribute",
     QUARANTINED: "quarantined",
+    NOT_FAILED: "not_failed",
 }
 """The words of a plan for why files are not in it, by their verdict."""
 
@@ -67,7 +75,8 @@ class PlanRequest(Payload):
 
     `enough_bytes` ends the plan where the files up to there occupy so much of their pool; what would free nothing,
     since its data is elsewhere already, is left out then, and so is what the runs of `tried_in` tried and did not move;
-    the plan ends before the first file for which `room_bytes` are too few at the destination.
+    the plan ends before the first file for which `room_bytes` are too few at the destination. With
+    `retries` it takes only what that run failed.
     """
 
     run: str = ""
@@ -79,6 +88,7 @@ class PlanRequest(Payload):
     enough_bytes: int | None = None
     room_bytes: int | None = None
     tried_in: tuple[str, ...] = ()
+    retries: Retries | None = None
 
 
 class Plans:
@@ -90,9 +100,11 @@ class Plans:
         memory_limit: int = 1 << 30,
         temp_dir: Path | None = None,
         quarantine: Quarantine | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self._storage = storage
         self._quarantine = quarantine
+        self._apart = apart or Apart()
         self._memory_limit = memory_limit
         self._temp_dir = temp_dir or Path(gettempdir())
 
@@ -101,7 +113,8 @@ class Plans:
         """Match the inventory against the policy and write the manifest."""
         bulk = Bulk(self._memory_limit, self._temp_dir)
         async with beating(lambda: {"stage": bulk.stage}):
-            return await in_thread(bulk, lambda bulk: make_plan(self._storage, bulk, request, self._quarantine))
+            work = partial(make_plan, self._storage, request=request, quarantine=self._quarantine)
+            return await self._apart.do(bulk, work, request.inventory.files)
 
 
 def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Quarantine | None = None) -> Plan:
@@ -111,7 +124,9 @@ def make_plan(storage: Storage, bulk: Bulk, request: PlanRequest, quarantine: Qu
         open_inventory(database, inventory_parts(storage, request.inventory.name, folder))
         aside = open_set_aside(database, quarantine, policy.one_site, folder)
         bulk.go_on("matching")
-        tally = _tally(database, policy, request.as_of_us, aside)
+        if request.retries is not None:
+            open_only(storage, database, request.retries, folder)
+        tally = _tally(database, policy, request.as_of_us, aside, only=request.retries is not None)
         if tally.unknown and select.on_unknown == "fail":
             raise _unknown_attributes(database, policy, request.as_of_us, tally.unknown)
         limits = BatchLimits(policy.run.batch.files, policy.run.batch.bytes)
@@ -205,8 +220,13 @@ def open_set_aside(
     return SET_ASIDE
 
 
-def _tally(database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int, aside: str | None) -> _Tally:
+def _tally(
+    database: duckdb.DuckDBPyConnection, policy: Policy, as_of_us: int, aside: str | None, *, only: bool
+) -> _Tally:
     query = heeding(judged(policy.select, as_of_us, "inventory"), aside)
+    if only:  # What the other run did not fail stays, whatever its verdict.
+        kept = f"verdict <> {SELECTED} OR path IN (SELECT path FROM {ONLY})"
+        query = f"SELECT * REPLACE (CASE WHEN {kept} THEN verdict ELSE {NOT_FAILED} END AS verdict) FROM ({query})"
     rows = database.execute(
         f"SELECT verdict, count(*), coalesce(sum(size), 0)::HUGEINT FROM ({query}) GROUP BY verdict"
     ).fetchall()
@@ -236,8 +256,9 @@ def _write(
     files, sizes = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     if cap.files == 0:
         return ()
+    also = "" if request.retries is None else f" AND path IN (SELECT path FROM {ONLY})"
     query = enough(
-        f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}",
+        f"({heeding(judged(select, request.as_of_us, 'inventory'), aside)}) WHERE verdict = {SELECTED}{also}",
         ordering(select.order_by),
         request.enough_bytes,
         request.policy.run.hub_workflows[-1],

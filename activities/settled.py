@@ -23,6 +23,7 @@ from workflows.plan import OutcomeCounts
 
 OUTCOMES = ("done", "skipped", "failed", "cancelled", "quarantined")
 _READERS = 8
+_AT_ONCE = 64
 
 
 class OutcomesDamaged(ApplicationError):
@@ -108,7 +109,7 @@ def read_batches(
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="outcomes") as readers:
         numbers = iter(range(batches))
-        while some := list(islice(numbers, 256)):
+        while some := list(islice(numbers, _AT_ONCE)):
             yield from zip(some, readers.map(one, some), strict=True)
 
 

@@ -10,11 +10,9 @@ import pyarrow as pa
 
 from activities.batching import BatchLimits, ManifestWriter
 from activities.bulk import Bulk
-from activities.closing import ends_of, open_rounds, succeeded
+from activities.ends import last_ends
 from activities.manifests import HEAD, SCHEMA, Head, read_head
 from activities.storage import Storage
-
-_ROWS = 122_880
 
 
 def make_stage(
@@ -36,22 +34,12 @@ def make_stage(
         return name, read_head(storage, name)
     head = read_head(storage, plan)
     columns = [column for column in SCHEMA.names if column != "batch"]
-    with bulk.folder() as folder, bulk.database(folder) as database:
-        open_rounds(storage, bulk, database, folder, run, before)
-        first = before[0][0]  # Every file of the stage is in its first round.
-        numbers = [number for number, _, _ in before]
-        rows = database.sql(f"""
-            WITH ends AS ({ends_of(numbers)}),
-            last AS (SELECT * FROM ends QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY round DESC) = 1)
-            SELECT {", ".join(f"files.{column}" for column in columns)}
-            FROM files_{first} files JOIN last ON last.ordinal = files.ordinal
-            WHERE {succeeded("last")} ORDER BY files.ordinal
-        """)
-        schema = pa.schema([SCHEMA.field(column) for column in columns])
+    with bulk.folder() as folder:
         writer = ManifestWriter(folder, limits)
-        bulk.go_on(f"the files of round {number}")
-        for batch in rows.to_arrow_reader(_ROWS):
-            writer.add(pa.Table.from_batches([batch]).cast(schema))
+        # Every file of the stage is in its first round.
+        for stretch in last_ends(storage, bulk, folder, run, before[0][1], before, columns):
+            went_on = pa.array([end is not None and end.succeeded for end in stretch.ends])
+            writer.add(stretch.rows.filter(went_on.take(pa.array(stretch.places))))
         writer.close_batch()
         if not writer.files:
             return name, None

@@ -26,6 +26,7 @@ from workflows.plan import OutcomeCounts, Plan
 from workflows.run import Person, RunState
 from workflows.scheduled import ScheduledStart
 from workflows.starts import DeskState, Start, StartState, Wish
+from workflows.units import duration_text
 
 _LONGEST_KEY = 300
 
@@ -305,7 +306,7 @@ def missed_start(
         "kind": "schedule",
         "text": text or start.text,
         "scheduled": meant.isoformat(),
-        "why": why or f"nothing could start it until {start.schedule.catch_up} after its time (catch_up)",
+        "why": why or f"nothing could start it within {duration_text(start.schedule.catch_up)} of its time (catch_up)",
     }
     return AuditRecord(event=Event.START_MISSED, actor="engine", key=start_key(key or start.key_at(meant)), body=body)
 

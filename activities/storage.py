@@ -171,10 +171,15 @@ class ObjectStorage:
 
     def __init__(self, url: str) -> None:
         self._store = from_url(url)
+        self._url = url
         self._shown = url.split("?")[0]
 
     def __repr__(self) -> str:
         return f"ObjectStorage({self._shown!r})"
+
+    def __reduce__(self) -> tuple[type["ObjectStorage"], tuple[str]]:
+        """Open the store again in another process, with the credentials of the environment."""
+        return ObjectStorage, (self._url,)
 
     def put(self, name: str, content: bytes) -> None:
         """Store the content, replacing what was there."""

@@ -10,15 +10,15 @@ from temporalio import activity
 
 from activities.audit import Audit, AuditRecord, record_key
 from activities.claiming import Claiming
-from activities.claims import Claim, Place
+from activities.claims import Claim, Full, Place
 from activities.errors import Permanent, Retryable
 from activities.heartbeat import beating
 from activities.hub.client import Hub
 from activities.hub.jobs import SubmitRequest
+from activities.limits import JobLimits, Lane
 from activities.manifests import Batch, read_batch
 from activities.recheck import changed
 from activities.settled import BatchOutcome, FileException, read_settled, read_skips, settle_batch, write_skips
-from activities.site_limits import SiteLimits
 from activities.storage import Storage
 from activities.submission import LONGEST_WAIT, Outdated, Sender, Submission, Unsettled, micros
 from workflows.opening import is_late
@@ -27,7 +27,7 @@ from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
 
 LIMIT_LOOK = 1.0
-"""Seconds between two looks whether a site that is at its limit lets another batch in."""
+"""Seconds between two looks whether a limit that is reached lets another batch in."""
 FRESH_FOR = 60.0
 """Seconds for which a look at the files counts: a Hub that was away longer finds them looked at again."""
 
@@ -106,7 +106,7 @@ class Submits:
     storage: Storage
     audit: Audit
     claiming: Claiming
-    limits: SiteLimits
+    limits: JobLimits
 
     @activity.defn
     async def submit_batch(self, request: SubmitBatch) -> SubmittedBatch:
@@ -168,7 +168,7 @@ class Submits:
         The claim comes first: an attempt writes down what it leaves out, then asks for its claim, then sends.
         """
         claim = await self.claiming.take_over(
-            _place(request), request.order.site, batch, turn=_turn(), **_kind(request, batch)
+            _place(request), request.order.site, batch, turn=_turn(), lane=_lane(request), **_kind(request, batch)
         )
         skips = await asyncio.to_thread(read_skips, self.storage, *_key(request))
         settled = await asyncio.to_thread(self._settled_before, request, batch)
@@ -196,7 +196,7 @@ class Submits:
         settled = await asyncio.to_thread(self._settled_before, request, batch)
         open_ones = _without(batch, settled)
         while not stopping():
-            limit = await self.limits.at(order.site)
+            limits = await self.limits.on(_lane(request))
             try:
                 taken = await self.claiming.claim(
                     _place(request),
@@ -204,11 +204,12 @@ class Submits:
                     open_ones,
                     turn=_turn(),
                     again=claimed,
-                    most=None if limit is None else limit.jobs,
+                    lane=_lane(request),
+                    limits=limits,
                     **_kind(request, batch),
                 )
-                if taken is None:
-                    waits_for[0] = f"a job to end, since {limit}"
+                if isinstance(taken, Full):
+                    waits_for[0] = f"a job to end, since {taken.limit}"
                     await asyncio.sleep(LIMIT_LOOK)
                     continue
                 claim, lost = taken
@@ -339,6 +340,10 @@ def _key(request: SubmitBatch) -> tuple[str, int, int]:
 
 def _place(request: SubmitBatch) -> Place:
     return Place(*_key(request))
+
+
+def _lane(request: SubmitBatch) -> Lane:
+    return Lane(request.order.site, request.order.queue, request.order.target or "")
 
 
 def _follows_another(request: SubmitBatch) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from temporalio import activity
-from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.applied_policies import Unreadable
@@ -21,9 +21,9 @@ from activities.pool_board import PoolBoard, find
 from activities.starting import RunEnd, Starts, hand_in, start_key
 from workflows.ids import desk_id
 from workflows.payload import Payload
-from workflows.pool_control import is_full, stuck, too_far, wants_a_decision, wants_a_drain, watched
+from workflows.pool_control import is_critical, is_full, stuck, too_far, wants_a_decision, wants_a_drain, watched
 from workflows.pools import Drain, Level, PoolBook, PoolRef, Site, WatchEntry
-from workflows.run import Phase, RunRequest, RunState, RunStatus
+from workflows.run import Person, Phase, RunRequest, RunState, RunStatus
 from workflows.starts import Cause, DeskStatus, OpenRun, Start, StartState, wish_for
 
 QUIET_BEAT = 25.0
@@ -285,9 +285,10 @@ class PoolWatching:
     ) -> tuple[Drain, str | None]:
         """Wait for the run's end or a reason to stop it; none of both when the run had no chance to get on."""
         entry, stop, stands = following.entry, None, False
+        critical: Level | None = None
 
         def hear(level: Level | None) -> bool:
-            nonlocal drain, stop, stands
+            nonlocal drain, stop, stands, critical
             if level is None:
                 return False
             if level.used < drain.lowest:
@@ -295,7 +296,8 @@ class PoolWatching:
             if too_far(entry, level, following.tranche):
                 stop = "the pool is more than one batch below the lower mark"
             stands = stuck(drain, entry, level)
-            return stands or stop is not None
+            critical = level if not drain.urgent and is_critical((entry,), level) else None
+            return stands or critical is not None or stop is not None
 
         def hear_destination(level: Level | None) -> bool:
             nonlocal stop
@@ -317,9 +319,21 @@ class PoolWatching:
                     task.cancel()
         if ending.done() or stop is not None:
             return drain, stop
+        if critical is not None:
+            return await self._hurry(following, drain, critical), None
         if stands and not await self._gets_on(following.run):
             return drain.model_copy(update={"progress_at": datetime.now(UTC)}), None
         return drain, f"no progress since {drain.progress_at:%Y-%m-%d %H:%M:%S} UTC (give_up_after)"
+
+    async def _hurry(self, following: Following, drain: Drain, level: Level) -> Drain:
+        """Let the run mind neither windows nor rates any more; one that does not answer is told at the next look."""
+        person = Person(actor="engine", reason=f"pool {following.ref} at {level.percent:.1f}% is critical")
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN.total_seconds()):
+                await self.starts.client.get_workflow_handle(following.run).execute_update("hurry", person)
+        except (TimeoutError, RPCError, WorkflowUpdateFailedError):
+            return drain
+        return drain.model_copy(update={"urgent": True})
 
     async def _gets_on(self, run: str) -> bool:
         """Tell whether a run is at work: not one that still lists files, that is paused, or that waits for a person."""

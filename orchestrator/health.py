@@ -48,6 +48,7 @@ async def examine(settings: Settings, *, embedded: bool, local_hub: bool) -> Asy
     yield await asyncio.to_thread(state_folder, settings)
     yield await asyncio.to_thread(policies, settings)
     yield await asyncio.to_thread(audit, settings)
+    yield await asyncio.to_thread(notices, settings)
     yield await (embedded_temporal(settings) if embedded else temporal(settings))
     if not embedded:
         from orchestrator.schedule_health import schedules_go_on
@@ -116,6 +117,35 @@ def audit(settings: Settings) -> Finding:
         log.close()
     count = f"{last[0].seq:,} records" if last else "empty"
     return Finding("Audit", Health.OK, f"{'SQLite' if settings.audit_url is None else 'database'}, {count}")
+
+
+def notices(settings: Settings) -> Finding:
+    """Whether people hear of what happens: the targets are known, and what was made arrived."""
+    from activities.ledger.records import AuditError
+    from orchestrator.notices import how_targets_do, outbox_of
+    from orchestrator.notify_file import load_targets, unknown_services
+    from orchestrator.settings import SettingsError
+
+    try:
+        targets = load_targets(settings)
+    except SettingsError as error:
+        return Finding("Notices", Health.FAIL, str(error).splitlines()[0], "Correct the file: nobody is told now.")
+    if odd := unknown_services(targets):
+        return Finding("Notices", Health.FAIL, f"no known service: {', '.join(odd)}", "`orchestrator notify test`.")
+    try:
+        with outbox_of(settings) as outbox:
+            found = how_targets_do(targets, outbox)
+    except AuditError as error:
+        return Finding("Notices", Health.FAIL, str(error), "Check the audit's database, beside which they are kept.")
+    down = [name for name, how in found.items() if how.failures or name not in targets.targets]
+    waiting = sum(how.waiting for how in found.values())
+    if down:
+        advice = "`orchestrator notify list` tells why."
+        return Finding("Notices", Health.WARN, f"{waiting:,} wait; trouble with {', '.join(down)}", advice)
+    if not targets.targets:
+        advice = "Set ORCHESTRATOR_NOTIFY_FILE (docs/notifications.md), or nobody hears of a failed run."
+        return Finding("Notices", Health.WARN, "no target is set", advice)
+    return Finding("Notices", Health.OK, f"{len(targets.targets)} targets, {waiting:,} notices wait")
 
 
 async def embedded_temporal(settings: Settings) -> Finding:

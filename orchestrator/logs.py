@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from orchestrator.notify_file import target_secrets
 from orchestrator.settings import Settings
 
 HIDDEN = "[hidden]"
@@ -17,7 +18,7 @@ _SECRET_TEXT = re.compile(
     r"(?i)\b(api-key|bearer|basic)\s+[^\s,;'\"]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
     r"|\b(tiering|session)_[0-9a-f]{12}_[a-z0-9_-]{43}"
 )
-_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "uvicorn.access")
+_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "uvicorn.access", "urllib3", "requests_oauthlib")
 
 Event = MutableMapping[str, Any]
 
@@ -28,7 +29,6 @@ def configure_logs(settings: Settings, *, terminal: bool | None = None) -> None:
     console = settings.log_format == "console" or (settings.log_format == "auto" and on_terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _with_activity,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -80,7 +80,8 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Collect the secret values that must never be printed."""
     audit = urlsplit(settings.audit.get_secret_value()).password
     values = (settings.hub_key, settings.hub_password)
-    return tuple(value.get_secret_value() for value in values if value is not None) + ((audit,) if audit else ())
+    known = tuple(value.get_secret_value() for value in values if value is not None)
+    return (*known, *((audit,) if audit else ()), *target_secrets(settings))
 
 
 class Scrubber:
@@ -111,13 +112,3 @@ class Scrubber:
         if value is None or isinstance(value, (bool, int, float)):
             return value
         return self.text(str(value)) if not isinstance(value, BaseException) else value
-
-
-def _with_activity(logger: Any, method: str, event: Event) -> Event:
-    activity = sys.modules.get("temporalio.activity")
-    if activity is not None and activity.in_activity():
-        info = activity.info()
-        event.setdefault("run", info.workflow_id)
-        event.setdefault("activity", info.activity_type)
-        event.setdefault("attempt", info.attempt)
-    return event

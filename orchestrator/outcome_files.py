@@ -1,9 +1,10 @@
-"""The outcome of every file of an ended run, read out of its table in the storage."""
+"""The outcome of every file of a run, out of its table in the storage or, while it is open, of those that ended."""
 
 import csv
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
@@ -14,10 +15,13 @@ import pyarrow.parquet as pq
 
 from activities.closing import SCHEMA
 from activities.settled import OUTCOMES
+from activities.so_far import write_so_far
 from activities.storage import Missing, open_storage
+from orchestrator.reporting.errors import bulk_in
 from orchestrator.settings import Settings
 from workflows.names import printable, shown
 from workflows.policy import FailedReason
+from workflows.run import RunStatus, StageState
 
 __all__ = [
     "COLUMNS",
@@ -27,6 +31,7 @@ __all__ = [
     "NoOutcomes",
     "Wanted",
     "count_files",
+    "files_so_far",
     "read_files",
     "reasons_of",
     "write_files",
@@ -59,12 +64,42 @@ class Wanted(NamedTuple):
 ALL = Wanted()
 
 
+@contextmanager
+def files_so_far(settings: Settings, status: RunStatus) -> Iterator[Path | None]:
+    """Make a table of the files of an open run that have ended, there for as long as the block lasts; None: no plan."""
+    if status.plan is None or not status.rounds:
+        yield None
+        return
+    settings.spill_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.spill_dir, prefix="so-far-") as folder:
+        table = Path(folder) / "so-far.parquet"
+        write_so_far(
+            open_storage(settings.storage),
+            bulk_in(settings.spill_dir, int(settings.selection_memory)),
+            table,
+            run=status.run,
+            plan=status.plan.manifest,
+            rounds=[(one.number, one.manifest, one.batches) for one in status.rounds],
+            passed=[one.number for one in status.rounds if _goes_on(status, one.stage)],
+        )
+        yield table
+
+
+def _goes_on(status: RunStatus, stage: int) -> bool:
+    """Tell whether a stage with a hub workflow follows."""
+    later = [one for one in status.stages if one.number > stage and one.state is not StageState.SKIPPED]
+    return any(one.works for one in later)
+
+
 def read_files(
-    settings: Settings, run: str, wanted: Wanted = ALL, *, limit: int = 0, offset: int = 0
+    settings: Settings, run: str, wanted: Wanted = ALL, *, limit: int = 0, offset: int = 0, table: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Give the files in the plan's order behind so many, at most `limit` of them (0 gives all); raises NoOutcomes."""
+    """Give the files in the plan's order behind so many, at most `limit` of them (0 gives all); raises NoOutcomes.
+
+    They are those of `table`, where one is given, as `files_so_far` makes it.
+    """
     given = 0
-    for batch in _batches(settings, run, wanted):
+    for batch in _batches(settings, run, wanted, table):
         if offset >= batch.num_rows:
             offset -= batch.num_rows
             continue
@@ -76,12 +111,12 @@ def read_files(
                 return
 
 
-def count_files(settings: Settings, run: str, wanted: Wanted = ALL) -> int:
+def count_files(settings: Settings, run: str, wanted: Wanted = ALL, table: Path | None = None) -> int:
     """Count the wanted files; raises NoOutcomes."""
-    return int(_table(settings, run).count_rows(filter=_filter(wanted)))
+    return int(_table(settings, run, table).count_rows(filter=_filter(wanted)))
 
 
-def write_files(settings: Settings, run: str, wanted: Wanted, target: Path) -> int:
+def write_files(settings: Settings, run: str, wanted: Wanted, target: Path, table: Path | None = None) -> int:
     """Write the wanted files as CSV, JSON lines or Parquet, as the name of the target says; give their number.
 
     The file is there whole or not at all. Raises NoOutcomes, and ValueError for another ending.
@@ -89,7 +124,7 @@ def write_files(settings: Settings, run: str, wanted: Wanted, target: Path) -> i
     write = WRITERS.get(target.suffix.lower())
     if write is None:
         raise ValueError(f"{target}: end it with {', '.join(WRITERS)}")
-    batches = _batches(settings, run, wanted)
+    batches = _batches(settings, run, wanted, table)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".files-") as folder:
         half = Path(folder) / target.name
         written = write(half, batches)
@@ -97,15 +132,17 @@ def write_files(settings: Settings, run: str, wanted: Wanted, target: Path) -> i
     return written
 
 
-def reasons_of(settings: Settings, run: str) -> set[str]:
+def reasons_of(settings: Settings, run: str, table: Path | None = None) -> set[str]:
     """Name the reasons that the run's files have; raises NoOutcomes."""
     found: set[str] = set()
-    for batch in _table(settings, run).to_batches(columns=["reason"]):
+    for batch in _table(settings, run, table).to_batches(columns=["reason"]):
         found.update(one for one in batch["reason"].unique().to_pylist() if one)
     return found
 
 
-def _table(settings: Settings, run: str) -> Any:
+def _table(settings: Settings, run: str, table: Path | None = None) -> Any:
+    if table is not None:
+        return ds.dataset(str(table), format="parquet")
     storage = open_storage(settings.storage)
     name = f"runs/{run}/outcomes.parquet"
     try:
@@ -120,9 +157,9 @@ def _table(settings: Settings, run: str) -> Any:
         ) from error
 
 
-def _batches(settings: Settings, run: str, wanted: Wanted) -> Iterator[pa.RecordBatch]:
+def _batches(settings: Settings, run: str, wanted: Wanted, made: Path | None = None) -> Iterator[pa.RecordBatch]:
     """Read some rows at a time; what is read ahead is bounded."""
-    table = _table(settings, run)
+    table = _table(settings, run, made)
     found: Iterator[pa.RecordBatch] = table.to_batches(
         columns=list(COLUMNS), filter=_filter(wanted), batch_size=_ROWS, batch_readahead=2, fragment_readahead=1
     )

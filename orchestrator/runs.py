@@ -33,6 +33,8 @@ from workflows.run import (
     Pausing,
     Person,
     Resuming,
+    Retries,
+    RetryingFailed,
     RunReport,
     RunRequest,
     RunState,
@@ -108,6 +110,7 @@ async def ask_for_run(
     reason: str,
     as_of: datetime | None = None,
     version: int | None = None,
+    retries: Retries | None = None,
     within: float = ANSWERED_WITHIN,
 ) -> Start:
     """Ask the desk of the policy's site for a run and give its answer.
@@ -128,6 +131,7 @@ async def ask_for_run(
         actor=actor,
         reason=reason,
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
+        retries=retries,
     )
     wish = wish_for(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
     await hand_in(client, settings.task_queue, wish)
@@ -240,6 +244,12 @@ async def set_limits(client: Client, run: str, limits: NewLimits) -> RunStatus:
 async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", number: int | None = None) -> RunStatus:
     """Leave a stage of a campaign out, the one that waits or a later one; raises RunError when that cannot be."""
     return await _update(client, run, RunPolicy.skip_stage, SkippingStage(actor=actor, reason=reason, number=number))
+
+
+async def retry_failed(client: Client, run: str, *, actor: str, reason: str = "", error: str = "") -> RunStatus:
+    """Try the failed files of an open run's stage again, in a further round; raises RunError when that cannot be."""
+    check_note(reason)
+    return await _update(client, run, RunPolicy.retry_failed, RetryingFailed(actor=actor, reason=reason, error=error))
 
 
 async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:

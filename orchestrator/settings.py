@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     oidc_person_claim: str = Field("preferred_username", description="Claim that names the person")
     oidc_role_claim: str = Field("roles", description="Claim with the roles or groups; a.b is b inside a")
     oidc_roles: str = Field("", description="GROUP=ROLE, apart by commas; unset: the claim holds our roles")
+    notify_file: Path | None = Field(None, description="File with the targets of notices; see docs/notifications.md")
     policies_dir: Path = Field(Path("policies"), description="Folder of the policies, for names instead of files")
 
     temporal_address: str | None = Field(
@@ -80,6 +81,11 @@ class Settings(BaseSettings):
 
     localhub_root: Path | None = Field(None, description="Folder that the local Hub tiers; unset: in the state folder")
     localhub_options: str = Field("", description="More options for the local Hub that `up` and `run` start")
+
+    metrics_address: str | None = Field(
+        None, description="host:port at which a worker answers /metrics, /healthz and /readyz; unset: nowhere"
+    )
+    traces_url: str | None = Field(None, description="OTLP/HTTP address for traces; unset: none are made")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
@@ -130,6 +136,11 @@ class Settings(BaseSettings):
         """Address of the API's tokens: beside the audit."""
         return self._beside_the_audit("tokens.sqlite")
 
+    @property
+    def notices(self) -> SecretStr:
+        """Address of the notices and their outbox: beside the audit, so that one of its workers sends for all."""
+        return self._beside_the_audit("notices.sqlite")
+
     def _beside_the_audit(self, name: str) -> SecretStr:
         address = make_url(self.audit.get_secret_value())
         if address.get_backend_name() != "sqlite" or not address.database:
@@ -170,7 +181,7 @@ class Settings(BaseSettings):
             raise ValueError("expected more than 0 and at most 3600 seconds")
         return seconds
 
-    @field_validator("hub_url")
+    @field_validator("hub_url", "traces_url")
     @classmethod
     def _hub_address(cls, value: str | None) -> str | None:
         advice = f"credentials do not belong into the address: set {_variable('hub_key')} instead"
@@ -193,6 +204,14 @@ class Settings(BaseSettings):
     @classmethod
     def _known_roles(cls, value: str) -> str:
         roles_of_groups(value)
+        return value
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        host, colon, port = (value or "127.0.0.1:0").rpartition(":")
+        if not host or not colon or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("expected host:port such as 127.0.0.1:9464")
         return value
 
     @field_validator("event_secrets")
@@ -220,7 +239,7 @@ class Settings(BaseSettings):
             public_keys_of(value)
         return value
 
-    @field_validator("state_dir", "policies_dir", "localhub_root")
+    @field_validator("state_dir", "policies_dir", "localhub_root", "notify_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

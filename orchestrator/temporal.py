@@ -5,8 +5,10 @@ import asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
+from orchestrator.observing.tracing import interceptors
 from orchestrator.settings import Settings
 
 DEFAULT_ADDRESS = "localhost:7233"
@@ -23,7 +25,7 @@ class TemporalUnreachable(Exception):
         self.address = address
 
 
-async def connect(settings: Settings, *, within: float = 10.0) -> Client:
+async def connect(settings: Settings, *, within: float = 10.0, runtime: Runtime | None = None) -> Client:
     """Connect within so many seconds; the address of the settings wins over a profile's.
 
     A server that is just starting takes connections a moment before it answers: it is waited for. One that takes none
@@ -35,7 +37,9 @@ async def connect(settings: Settings, *, within: float = 10.0) -> Client:
         async with asyncio.timeout(within):
             while True:
                 try:
-                    return await Client.connect(**config, data_converter=pydantic_data_converter)
+                    return await Client.connect(
+                        **config, data_converter=pydantic_data_converter, runtime=runtime, interceptors=interceptors()
+                    )
                 except (RuntimeError, RPCError):
                     if not await _takes_connections(address):
                         raise

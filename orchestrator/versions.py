@@ -14,6 +14,7 @@ from activities.storage import Exists, Missing, Storage, open_storage
 from orchestrator.catalog import LoadedPolicy, load_policy
 from orchestrator.settings import Settings
 from workflows.policy import Policy
+from workflows.promises import promises
 
 _PAGE = 1000
 
@@ -106,6 +107,7 @@ class Versions:
             "source": name,
             "source_digest": source_digest,
             "reason": reason,
+            **promises(policy),
         }
         return self._write(Event.POLICY_APPLIED, policy.name, number, actor, body)
 

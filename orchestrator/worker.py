@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from activities.apart import Apart
 from activities.applied_policies import AppliedPolicies
 from activities.audit import Audit, AuditLog
 from activities.checkpointing import Checkpointing
@@ -25,6 +26,9 @@ from activities.hub_events import HubEvents
 from activities.hub_health import HubHealth
 from activities.inventory import Inventories
 from activities.jobs import Jobs
+from activities.limits import JobLimits
+from activities.notices.notifier import Notifier
+from activities.notices.outbox import Outbox
 from activities.open_times import WindowTimes
 from activities.outcomes import Outcomes
 from activities.plan_checks import PlanChecks
@@ -35,15 +39,18 @@ from activities.preflight import Preflight
 from activities.quarantine import Quarantine
 from activities.quarantining import Quarantining
 from activities.reconciling import Reconciliation
+from activities.retried import Retried
 from activities.schedule_keeper import ScheduleKeeper
 from activities.selection import Plans
-from activities.site_limits import SiteLimits
 from activities.starting import Starts
 from activities.storage import open_storage
 from activities.submit import Submits
 from activities.watching_pools import PoolWatching
 from orchestrator.deployment import deployment, make_current
 from orchestrator.hub import open_hub
+from orchestrator.notify_file import load_targets
+from orchestrator.observing.activities import Observed
+from orchestrator.observing.tracing import worker_interceptors
 from orchestrator.settings import Settings
 from workflows.fire import Fire
 from workflows.keep_schedules import KeepSchedules
@@ -95,6 +102,9 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         stack.callback(samples.close)
         quarantine = Quarantine(settings.quarantine.get_secret_value())
         stack.callback(quarantine.close)
+        targets = await asyncio.to_thread(load_targets, settings)
+        outbox = Outbox(settings.notices.get_secret_value())
+        stack.callback(outbox.close)
         version = deployment(settings.task_queue)
         worker = Worker(
             client,
@@ -102,6 +112,7 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
             workflows=WORKFLOWS,
             activities=_activities(settings, client, hub, log, audit, claims, samples, quarantine),
             workflow_runner=RUNNER,
+            interceptors=[*worker_interceptors(), Observed()],
             max_concurrent_activities=settings.worker_activities,
             max_eager_activity_reservations_per_workflow_task=20,
             max_heartbeat_throttle_interval=HEARD_WITHIN,
@@ -112,7 +123,12 @@ async def working(settings: Settings, client: Client, *, versioned: bool = True)
         async with worker:
             if versioned:
                 await make_current(client, version)
-            yield worker
+            notifying = asyncio.create_task(Notifier(log, outbox, targets, samples).work())
+            try:
+                yield worker
+            finally:
+                notifying.cancel()
+                await asyncio.gather(notifying, return_exceptions=True)
 
 
 def _activities(
@@ -129,8 +145,9 @@ def _activities(
     claiming = Claiming(hub, audit, claims)
     jobs = Jobs(hub, storage, audit, JobPoller(hub), claiming)
     limits: Limits = {"memory_limit": int(settings.selection_memory), "temp_dir": settings.spill_dir}
-    plans = Plans(storage, **limits, quarantine=quarantine)
-    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine))
+    apart = Apart()
+    plans = Plans(storage, **limits, quarantine=quarantine, apart=apart)
+    outcomes = Outcomes(storage, **limits, forgiving=Forgiving(storage, audit, quarantine, apart), apart=apart)
     checks = PlanChecks(storage, log)
     applied = AppliedPolicies(audit, storage)
     events = Events(client, audit, applied, settings.task_queue)
@@ -143,11 +160,11 @@ def _activities(
     return [
         audit.record,
         Preflight(hub, audit).check_hub,
-        Inventories(hub, storage, **limits).take_inventory,
+        Inventories(hub, storage, **limits, apart=apart).take_inventory,
         plans.make_plan,
         checks.usual_plan,
         checks.misfit,
-        Submits(hub, storage, audit, claiming, SiteLimits(log)).submit_batch,
+        Submits(hub, storage, audit, claiming, JobLimits(log)).submit_batch,
         jobs.watch_job,
         jobs.cancel_jobs,
         jobs.hold_jobs,
@@ -155,6 +172,7 @@ def _activities(
         HubHealth(hub).watch_health,
         outcomes.next_round,
         outcomes.next_stage,
+        Retried(storage, **limits).asked_round,
         Quarantining(storage, audit, quarantine).set_aside,
         Reconciliation(hub, storage, audit).reconcile,
         outcomes.close_outcomes,

@@ -5,23 +5,30 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from tests.shifted_clock import shifted
+
 
 class LocalHub:
-    """One local Hub over a folder; its site is london, its space projects."""
+    """One local Hub over a folder; its site is london, its space projects.
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    `clock` is how far its wall clock is from the machine's; it counts from the next start on.
+    """
+
+    def __init__(self, folder: Path, *flags: str, clock: timedelta = timedelta()) -> None:
         self.folder = folder
         self.root = folder / "root"
         self.state = folder / "state"
         self.projects = self.root / "london" / "projects"
         self.target = self.root / "nearline"
         self.url = ""
+        self.clock = clock
         self._flags = flags
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,7 +60,9 @@ class LocalHub:
         command = [sys.executable, "-m", "orchestrator.localhub", "--root", str(self.root), "--state", str(self.state)]
         command += ["--port", str(self._port), "--ready-file", str(ready), *self._flags]
         with (self.folder / "hub.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                shifted(self.clock, *command), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + 30
         while not ready.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:

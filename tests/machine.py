@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -17,6 +19,7 @@ import psutil
 from orchestrator.services import Service, accepts, free_port
 from orchestrator.settings import load_settings
 from orchestrator.stack import temporal_service, worker_service
+from tests.shifted_clock import shifted
 
 _SETTINGS = ("ORCHESTRATOR_", "TEMPORAL_")
 
@@ -57,6 +60,8 @@ class Machine:
             "COLUMNS": "100",
         }
         self.said = ""
+        self.clock = timedelta()
+        """How far the wall clock of the commands that `run` runs is from the machine's."""
         self._started: list[subprocess.Popen[str]] = []
         self.policies.mkdir(parents=True)
         self.projects.mkdir(parents=True)
@@ -64,7 +69,7 @@ class Machine:
     def run(self, *arguments: str, timeout: float = 90, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
-            [sys.executable, "-P", "-m", "orchestrator", *arguments],
+            shifted(self.clock, sys.executable, "-P", "-m", "orchestrator", *arguments),
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -159,10 +164,15 @@ class Machine:
 
 
 class Process:
-    """A service that a test kills and starts again; it keeps its address and its state."""
+    """A service that a test kills and starts again; it keeps its address and its state.
 
-    def __init__(self, service: Service) -> None:
+    `clock` is how far its wall clock is from the machine's; it counts from the next start on.
+    """
+
+    def __init__(self, service: Service, clock: timedelta = timedelta()) -> None:
         self.service = service
+        self.clock = clock
+        self._command = service.command
         self.start()
 
     @property
@@ -172,6 +182,7 @@ class Process:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.service.command = shifted(self.clock, *self._command)
         self.service.start()
         self.service.wait_until_ready()
 
@@ -190,20 +201,29 @@ class Process:
         self.service.stop()
 
 
-def temporal_process(folder: Path) -> Process:
+def temporal_process(folder: Path, clock: timedelta = timedelta()) -> Process:
     """An embedded Temporal server of its own."""
     settings, port = load_settings(state_dir=folder), free_port()
     service = temporal_service(settings, port, folder / "logs" / "temporal.log")
     service.ready = lambda: accepts(port)
-    return Process(service)
+    return Process(service, clock)
 
 
-def worker_process(folder: Path, *, temporal: str, hub: str, key: Path, queue: str = "tiering") -> Process:
+def worker_process(
+    folder: Path,
+    *,
+    temporal: str,
+    hub: str,
+    key: Path,
+    queue: str = "tiering",
+    environment: Mapping[str, str] = MappingProxyType({}),
+    clock: timedelta = timedelta(),
+) -> Process:
     """A worker for a Temporal and a Hub."""
     settings = load_settings(state_dir=folder, temporal_address=temporal, hub_url=hub, hub_key_file=key)
     service = worker_service(settings, folder / "logs" / "worker.log")
-    service.environment = {**service.environment, "ORCHESTRATOR_TASK_QUEUE": queue}
-    return Process(service)
+    service.environment = {**service.environment, "ORCHESTRATOR_TASK_QUEUE": queue, **environment}
+    return Process(service, clock)
 
 
 def eventually(holds: Callable[[], bool], within: float = 15.0) -> bool:

@@ -15,7 +15,7 @@ triggers:
 select:
   from: {{space: projects}}
   rules: [{{name: media, match: {{type: [{suffix}]}}}}]
-run: {{workflow: migrate, batch: {{files: {files}, bytes: {bytes}}}, concurrency: 2, priority: {priority}}}
+run: {{workflow: migrate, batch: {{files: {files}, bytes: {bytes}}}, concurrency: 2, priority: {priority}{run}}}
 retry: {{failed_files: {{attempts: {attempts}, wait: [1s]}}}}
 """
 
@@ -29,9 +29,10 @@ def a_drain(
     files: int = 5,
     size: str = "1TiB",
     attempts: int = 3,
+    run: str = "",
 ) -> Policy:
     text = DRAIN.format(
-        name=name, marks=marks, priority=priority, suffix=suffix, files=files, bytes=size, attempts=attempts
+        name=name, marks=marks, priority=priority, suffix=suffix, files=files, bytes=size, attempts=attempts, run=run
     )
     return load_policy(text.encode(), "drain.yaml")
 

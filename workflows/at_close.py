@@ -22,6 +22,7 @@ class JobsInFlight:
         self._at_close = at_close
         self._paused: set[int] = set()
         self._cut: set[int] = set()
+        self._touched: set[int] = set()
         self._line = asyncio.Lock()
 
     @property
@@ -32,6 +33,10 @@ class JobsInFlight:
     def has_cut(self, job: int, counts: OutcomeCounts) -> bool:
         """Tell whether the window left something of this job undone, to be sent again when it opens."""
         return job in self._cut and counts.cancelled > 0
+
+    def has_touched(self, job: int) -> bool:
+        """Tell whether the window paused or cut this job, so that its time says nothing of the Hub."""
+        return job in self._touched
 
     async def keep(self, in_flight: Callable[[], list[int]], closed: Callable[[], bool]) -> None:
         """Do what the policy says, for as long as there is a job to which it was not done.
@@ -53,10 +58,12 @@ class JobsInFlight:
                 elif not closed() or not (fresh := sorted(jobs - self._paused - self._cut)):
                     return
                 elif self.pauses:
+                    self._touched |= set(fresh)
                     await self._hold(fresh, resume=False)
                     self._paused |= set(fresh)
                 else:
                     self._cut |= set(fresh)
+                    self._touched |= set(fresh)
                     request = CancelJobs(run=self._run, site=self._site, jobs=tuple(fresh), actor="engine", why=WHY)
                     await workflow.execute_activity_method(Jobs.cancel_jobs, request, **CANCEL_JOBS)
 

@@ -4,19 +4,26 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.adapting import SlotsStep
+    from workflows.breaking import BreakerChange, Tried
     from workflows.pace import Note, Pace, PaceState
     from workflows.run import Draining, Segment, Steering
-    from workflows.steering import BREAKER, SEGMENT_DRAINS
+    from workflows.steering import ADAPTED, BREAKER, SEGMENT_DRAINS
 
 
 class Baton:
     """Holds the pace and hands it over with the first word of draining; `notes` are what came after that."""
 
     def __init__(self, segment: Segment) -> None:
-        self.pace = Pace(segment.breaker, segment.steering.rate, segment.pace)
+        self.pace = Pace(segment.breaker, segment.steering.rate, segment.pace, segment.bounds)
         self._followed = segment.followed
         self._slots = segment.steering.slots
         self._notes: list[Note] | None = None
+
+    @property
+    def has_pace(self) -> bool:
+        """Tell whether the pace is ours."""
+        return self._notes is None
 
     @property
     def state(self) -> PaceState | None:
@@ -44,6 +51,12 @@ class Baton:
         else:
             self.pace.sent(files, size, workflow.now())
 
+    def begun_again(self, tried: Tried) -> Tried:
+        """Count a batch once more that is sent again, where the breaker has opened since it was begun."""
+        if not self.has_pace or tried.era == self.pace.breaker.state.era:
+            return tried
+        return tried.model_copy(update={"era": self.pace.breaker.begun()})
+
     def note(self, note: Note) -> None:
         """Take what we learn ourselves."""
         if not self.pace.counts:
@@ -67,14 +80,19 @@ class Baton:
         except FailureError:
             workflow.logger.warning("the run did not hear that its segment drains")
 
-    async def tell_breaker(self) -> None:
-        """Tell the run how the breaker stands now, if that is news."""
-        parent = workflow.info().parent
+    async def tell_run(self) -> None:
+        """Tell the run how the breaker stands now, and of its concurrency, if that is news."""
         for change in self.pace.changes():
-            if parent is None:
-                continue
-            handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
-            try:
-                await handle.signal(BREAKER, change)
-            except FailureError:
-                workflow.logger.warning("the run did not hear that its breaker changed")
+            await self._tell(BREAKER, change)
+        for step in self.pace.steps():
+            await self._tell(ADAPTED, step)
+
+    async def _tell(self, word: str, news: BreakerChange | SlotsStep) -> None:
+        parent = workflow.info().parent
+        if parent is None:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+        try:
+            await handle.signal(word, news)
+        except FailureError:
+            workflow.logger.warning("the run did not hear what its segment told")

@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from workflows.adapting import Job
 from workflows.payload import Payload
 from workflows.retrying import Breaker
 
@@ -20,11 +21,16 @@ class Stand(StrEnum):
 
 
 class Tried(Payload):
-    """How the files of one batch ended that the Hub tried; `era` is when it was begun, in openings of the breaker."""
+    """How the files of one batch ended that the Hub tried; `era` is when it was begun, in openings of the breaker.
+
+    `trial` is the same for a concurrency that adapts, which also wants to know how its `job` went.
+    """
 
     era: int = 0
     done: int = 0
     failed: int = 0
+    trial: int = 0
+    job: Job | None = None
 
     @property
     def files(self) -> int:
@@ -64,6 +70,10 @@ class BreakerChange(Payload):
     probe_at: datetime | None = None
     since: datetime | None = None
 
+    def may_try(self, now: datetime) -> bool:
+        """Tell whether it is time for one batch to try, by the breaker's own rule."""
+        return self.probe_at is not None and now >= self.probe_at
+
 
 class BreakerSwitch:
     """Holds the breaker's state and the changes that nobody has been told of yet."""
@@ -99,6 +109,10 @@ class BreakerSwitch:
             self._set(heard=resumes)
             if self.state.stand is Stand.OPEN:
                 self._probe(now, "a person resumed: one batch is tried")
+
+    def lets_again(self, era: int) -> bool:
+        """Tell whether a batch may be sent again that was begun in an era; the breaker may have opened since."""
+        return era == self.state.era or self.lets_begin()
 
     def begun(self) -> int:
         """Count a batch, and give the era that its end must be told with."""

@@ -31,11 +31,16 @@ def without_retryable(counts: OutcomeCounts, retry: Retry) -> OutcomeCounts:
     return counts.model_copy(update={"failed": failed})
 
 
+def tried_again(counts: OutcomeCounts, reasons: dict[str, int]) -> OutcomeCounts:
+    """Take failures, by their reasons, out of the counts, since their files are tried again."""
+    left = {reason: files - reasons.get(reason, 0) for reason, files in counts.failed.items()}
+    return counts.model_copy(update={"failed": {reason: files for reason, files in left.items() if files > 0}})
+
+
 def quarantined(counts: OutcomeCounts, reasons: dict[str, int]) -> OutcomeCounts:
     """Count failures, by their reasons, as files that are set aside."""
-    left = {reason: files - reasons.get(reason, 0) for reason, files in counts.failed.items()}
-    failed = {reason: files for reason, files in left.items() if files > 0}
-    return counts.model_copy(update={"failed": failed, "quarantined": counts.quarantined + sum(reasons.values())})
+    kept = tried_again(counts, reasons)
+    return kept.model_copy(update={"quarantined": counts.quarantined + sum(reasons.values())})
 
 
 def excess(plan: Plan, guards: Guards, usual: UsualPlan | None = None) -> str | None:

@@ -1,72 +1,81 @@
 """The helm of a run: what its windows, its breaker and people say while it is open, passed on to its segments."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.hub_health import HealthRequest, HubHealth, HubState
     from activities.open_times import OpenTimesRequest, WindowTimes
     from activities.preflight import PreflightRequest
+    from workflows.adapting import SlotsStep
     from workflows.breaking import BreakerChange, Stand
+    from workflows.concurrency import Adaptive, bounds_of, slots_of
+    from workflows.course import Course
     from workflows.opening import Opening, OpenTimes
     from workflows.options import RECORD, WATCH
     from workflows.pausing import Pausers
-    from workflows.policy import Policy
-    from workflows.run import NewLimits, Pauser, Pausing, Resuming, RunState, Stop
+    from workflows.run import NewLimits, Pauser, Pausing, Person, Resuming, RunRequest, RunState, SoFar, Stop
     from workflows.running import Rate
     from workflows.segments import Segments
 
 SEVERAL_PAUSERS = "several pausers"
 """The patch with which a run that is paused hears of a further pause; before, only the first one counted."""
+BREAKER_TOLD = "segments hear of the breaker"
+"""The patch with which also a segment that has given the pace away keeps back what a window cut."""
 RENEWED_BEFORE = timedelta(days=14)
 """The times of the windows are asked for again so long before they run out: a worker may be away for a while."""
 LEAST_WAIT = timedelta(milliseconds=1)
 
 
-class Record(Protocol):
-    """Writes one event of the run into the audit."""
-
-    def __call__(self, event: str, *, actor: str = "engine", **body: object) -> Awaitable[None]:
-        """Write it."""
-
-
 class Helm:
     """Keeps what holds beside the plan: pauses, limits, windows, breaker; each change is told, shown and recorded."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        segments: Segments,
-        *,
-        urgent: bool,
-        announce: Callable[[], None],
-        record: Record,
-        stop: Callable[[Stop], Awaitable[None]],
-    ) -> None:
+    def __init__(self, request: RunRequest, course: Course, segments: Segments) -> None:
         self.pausers = Pausers()
         self.breaker: BreakerChange | None = None
-        self.window = not urgent
-        self._policy = policy
+        self.window = not request.urgent
+        self.asked_slots: int | None = None
+        self.adapted: SlotsStep | None = None
+        self._policy = request.policy
+        self._course = course
         self._segments = segments
-        self._announce = announce
-        self._record = record
-        self._stop = stop
         self._times: OpenTimes | None = None
         self._opening = Opening()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acting = 0
+        self._health: asyncio.Task[None] | None = None
+        self._needs: PreflightRequest | None = None
 
-    def go_on(self, pausers: tuple[Pauser, ...], breaker: BreakerChange | None, *, window: bool) -> None:
+    def go_on(self, so_far: SoFar) -> None:
         """Take over what held at the end of the history before."""
-        self.pausers, self.breaker, self.window = Pausers(pausers), breaker, window
+        self.breaker, self.window = so_far.breaker, so_far.window
+        self.asked_slots, self.adapted = so_far.asked_slots, so_far.adapted
         self._opening = self._segments.steering.opening
+        pausers, paused_by = so_far.pausers, so_far.steering.paused_by
+        if paused_by is not None and not pausers:  # It was paused before there could be several.
+            pausers = (Pauser(actor=paused_by, since=workflow.now()),)
+        self.pausers = Pausers(pausers)
         for pauser in pausers:
             self._end_in_time(pauser)
+
+    async def begin_stage(self, concurrency: int | Adaptive) -> None:
+        """Let a stage begin with its own concurrency, unless a person has set one for the run."""
+        self.adapted = None
+        self._segments.adapt_between(bounds_of(concurrency))
+        await self._segments.steer(slots=self.asked_slots or slots_of(concurrency))
+
+    async def adapt(self, step: SlotsStep) -> None:
+        """Have as many jobs in flight as the rule has found, unless a person has set a number."""
+        self.adapted = step
+        if self.asked_slots is None:
+            await self._segments.steer(slots=step.slots)
+        said = step.model_dump(mode="json")
+        await self._course.record("run.adapted", **said, kept=self.asked_slots is None)
 
     @property
     def is_quiet(self) -> bool:
@@ -101,9 +110,9 @@ class Helm:
             return
         if first:
             await self._segments.steer(paused_by=pausing.actor)
-            self._announce()
+            self._course.announce()
         said = {"reason": pausing.reason, "freeze": pausing.freeze, "until": pausing.until}
-        await self._record("run.paused", actor=pausing.actor, **said)
+        await self._course.record("run.paused", actor=pausing.actor, **said)
         self._end_in_time(self.pausers.standing[-1])
 
     async def resume(self, resuming: Resuming) -> None:
@@ -115,12 +124,12 @@ class Helm:
 
     async def _go_on_without(self, lifted: tuple[Pauser, ...], actor: str, reason: str, *, tries: bool = False) -> None:
         if tries:
-            await self._segments.steer(resumes=self._segments.steering.resumes + 1)
+            await self._segments.steer(resumes=self._segments.steering.resumes + 1, shut=None)
         if lifted and not self.pausers:
             await self._segments.steer(paused_by=None)
-            self._announce()
+            self._course.announce()
         said = {"reason": reason, "lifted": [one.name for one in lifted], "still": self.pausers.names}
-        await self._record("run.resumed", actor=actor, **said)
+        await self._course.record("run.resumed", actor=actor, **said)
 
     def _end_in_time(self, pauser: Pauser) -> None:
         if pauser.until is not None:
@@ -139,7 +148,9 @@ class Helm:
         why = None
         if limits.window is not None and not self._policy.run.windows:
             why = "its policy has no windows"
-        elif limits.concurrency is None and limits.rate is None and not limits.rate_off and limits.window is None:
+        elif limits.adapts and self._segments.bounds is None:
+            why = "its policy gives no bounds between which its concurrency could adapt: name a number"
+        elif not (limits.concurrency or limits.adapts or limits.rate or limits.rate_off or limits.window is not None):
             why = "no limit was named"
         if why:
             raise ApplicationError(why, type="NotPossible", non_retryable=True)
@@ -150,14 +161,26 @@ class Helm:
         if limits.window is not None:
             self.window = limits.window
         steering = self._segments.steering
+        self.asked_slots = None if limits.adapts else limits.concurrency or self.asked_slots
         await self._segments.steer(
-            slots=limits.concurrency or steering.slots,
+            slots=self._found_slots() if limits.adapts else limits.concurrency or steering.slots,
             rate=_changed(steering.rate, limits),
             opening=self._opening if self.window else Opening(),
         )
-        self._announce()
+        self._course.announce()
         said = {"before": before, "after": self._limits(), "reason": limits.reason}
-        await self._record("run.limits_set", actor=limits.actor, **said)
+        await self._course.record("run.limits_set", actor=limits.actor, **said)
+
+    def _found_slots(self) -> int:
+        assert self._segments.bounds is not None
+        return self._segments.bounds.least if self.adapted is None else self.adapted.slots
+
+    async def hurry(self, person: Person) -> None:
+        """Mind neither windows nor rates any more; said twice it is done once."""
+        bounds = bool(self._policy.run.windows)
+        if (self.window and bounds) or self._segments.steering.rate is not None:
+            off = False if bounds else None
+            await self.set_limits(NewLimits(actor=person.actor, reason=person.reason, rate_off=True, window=off))
 
     def _limits(self) -> dict[str, object]:
         steering = self._segments.steering
@@ -193,7 +216,7 @@ class Helm:
     async def _tell_opening(self, before: Opening) -> None:
         if self.window and self._opening != self._segments.steering.opening:
             await self._segments.steer(opening=self._opening)
-            self._announce()
+            self._course.announce()
         if (before.closed_until is None) != (self._opening.closed_until is None) or before == Opening():
             event = "window.opened" if self._opening.closed_until is None else "window.closed"
             body: dict[str, object] = {
@@ -201,34 +224,47 @@ class Helm:
                 "kept": self.window,
                 "then": self._policy.run.outside_windows,
             }
-            await self._record(event, actor="engine", **body)
+            await self._course.record(event, actor="engine", **body)
 
     # The breaker.
 
-    def keep_to_health(self, needs: tuple[PreflightRequest, ...]) -> None:
-        """Follow, where the policy has a breaker, whether site, hub workflow and queue are there and well."""
-        if self._policy.breaker is not None:
-            self._keep(self._follow_health(needs))
+    def keep_to_health(self, needs: PreflightRequest) -> None:
+        """Follow, where the policy has a breaker, whether what a stage needs of the Hub is there and well."""
+        if self._policy.breaker is None or needs == self._needs:
+            return
+        if self._health is not None:
+            self._health.cancel()
+        self._needs = needs
+        self._health = self._keep(self._follow_health(needs))
 
-    async def _follow_health(self, needs: tuple[PreflightRequest, ...]) -> None:
+    async def _follow_health(self, needs: PreflightRequest) -> None:
         while True:
-            request = HealthRequest(needs=needs, was_well=self._segments.steering.unwell is None)
-            state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
-            await self._whole(self._tell_health(needs[0].site, state))
+            request = HealthRequest(needs=(needs,), was_well=self._segments.steering.unwell is None)
+            try:
+                state = await workflow.execute_activity_method(HubHealth.watch_health, request, **WATCH)
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    return
+                raise
+            if needs != self._needs:
+                return  # Another stage has begun while this was on its way.
+            await asyncio.shield(self._whole(self._tell_health(needs.site, state)))
 
     async def _tell_health(self, site: str, state: HubState) -> None:
         await self._segments.steer(unwell=None if state.well else state.why)
-        self._announce()
-        await self._record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
+        self._course.announce()
+        await self._course.record("run.hub_well" if state.well else "run.hub_unwell", site=site, why=state.why)
 
     async def breaker_changed(self, change: BreakerChange) -> None:
         """Show and record how the breaker stands now; it ends the run where the policy says so."""
         self.breaker = None if change.stand is Stand.CLOSED else change
-        self._announce()
-        await self._record("breaker.changed", **change.model_dump(mode="json"))
+        if workflow.patched(BREAKER_TOLD):
+            await self._segments.steer(shut=self.breaker if change.stand is Stand.OPEN else None)
+        self._course.announce()
+        await self._course.record("breaker.changed", **change.model_dump(mode="json"))
         breaker = self._policy.breaker
         if change.stand is Stand.OPEN and breaker is not None and breaker.then == "stop":
-            await self._stop(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
+            await self._course.end(Stop(why=f"the breaker opened: {change.why}", by="engine", state=RunState.FAILED))
 
     async def _whole(self, story: Awaitable[None]) -> None:
         """Do what a fresh history must not begin in the middle of."""
@@ -238,10 +274,11 @@ class Helm:
         finally:
             self._acting -= 1
 
-    def _keep(self, story: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, story: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(story)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _changed(rate: Rate | None, limits: NewLimits) -> Rate | None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from workflows.payload import Payload
-from workflows.policy import Policy, Recheck
+from workflows.policy import Policy, Recheck, Stage
 
 THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrated"), "recall": ("resident",)}
 """Where a file is with which a hub workflow has nothing left to do."""
@@ -14,7 +14,8 @@ THERE_ALREADY = {"migrate": ("migrated",), "premigrate": ("premigrated", "migrat
 class JobOrder(Payload):
     """The hub workflow and its bounds; `compare` names what the re-check compares, nothing for none.
 
-    `listed` tells that the plan was made from a list of paths: the Hub was not asked whether they exist.
+    `listed` tells that the plan was made from a list of paths: the Hub was not asked whether they exist. `target` is
+    where the files go, by the name that limits know it by.
     """
 
     site: str
@@ -28,6 +29,7 @@ class JobOrder(Payload):
     job_timeout: timedelta
     stall_after: timedelta | None
     listed: bool = False
+    target: str | None = None
 
 
 def order_of(policy: Policy, number: int = 1) -> JobOrder:
@@ -49,5 +51,14 @@ def order_of(policy: Policy, number: int = 1) -> JobOrder:
         resubmit=policy.retry.resubmit == "job",
         job_timeout=run.job_timeout,
         stall_after=run.stall_after,
+        target=target_of(policy, stage),
         listed=policy.select.source.manifest is not None and not any(step.workflow for step in before),
     )
+
+
+def target_of(policy: Policy, stage: Stage) -> str | None:
+    """Name where the files of a stage go: as the policy says, else the site that they are sent to or a drain's pool."""
+    other = stage.fields.get("destinationsite")
+    pools = [trigger.threshold.destination_pool for trigger in policy.triggers if trigger.threshold is not None]
+    named = (policy.run.target, other if isinstance(other, str) else None, *pools)
+    return next((name for name in named if name), None)

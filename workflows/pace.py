@@ -6,6 +6,7 @@ any stretch of time no more is begun than the rate allows for it and one batch.
 
 from datetime import datetime, timedelta
 
+from workflows.adapting import Adapted, Adapting, Between, SlotsStep
 from workflows.breaking import BreakerChange, BreakerState, BreakerSwitch, Tried
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
@@ -29,6 +30,7 @@ class PaceState(Payload):
     bytes: Debt = Debt()
     jobs: Debt = Debt()
     breaker: BreakerState = BreakerState()
+    adapted: Adapted = Adapted()
 
 
 class Note(Payload):
@@ -42,7 +44,10 @@ class Note(Payload):
 class Pace:
     """Tells whether one more batch may begin, and when to ask again."""
 
-    def __init__(self, breaker: Breaker | None, rate: Rate | None, state: PaceState) -> None:
+    def __init__(
+        self, breaker: Breaker | None, rate: Rate | None, state: PaceState, bounds: Between | None = None
+    ) -> None:
+        self.adapting = Adapting(bounds, state.adapted)
         self.breaker = BreakerSwitch(breaker, state.breaker)
         self._debts = {"files": state.files, "bytes": state.bytes, "jobs": state.jobs}
         self._rate = rate
@@ -51,12 +56,12 @@ class Pace:
     @property
     def state(self) -> PaceState:
         """All of it, to be handed over."""
-        return PaceState(breaker=self.breaker.state, **self._debts)
+        return PaceState(breaker=self.breaker.state, adapted=self.adapting.state, **self._debts)
 
     @property
     def counts(self) -> bool:
         """Tell whether anybody wants to know what is sent and how it ends."""
-        return bool(self.breaker) or self._rate is not None
+        return bool(self.breaker) or bool(self.adapting) or self._rate is not None
 
     @property
     def awaits_cost(self) -> bool:
@@ -110,6 +115,8 @@ class Pace:
     def ended(self, tried: Tried, slots: int, now: datetime) -> None:
         """Take how a batch ended."""
         self.breaker.ended(tried, slots, now)
+        if tried.job is not None:
+            self.adapting.ended(tried.job, now)
 
     def hear(self, notes: tuple[Note, ...], slots: int, now: datetime) -> None:
         """Take what a segment before this one still learned."""
@@ -121,6 +128,11 @@ class Pace:
     def changes(self) -> list[BreakerChange]:
         """Give the breaker's changes that nobody has been told of yet."""
         told, self.breaker.changes = self.breaker.changes, []
+        return told
+
+    def steps(self) -> list[SlotsStep]:
+        """Give the steps of the concurrency that nobody has been told of yet."""
+        told, self.adapting.steps = self.adapting.steps, []
         return told
 
     @property
@@ -157,6 +169,6 @@ class Pace:
                 self._debts[kind] = Debt(owed=debt.owed - limit * ((now - debt.since) / MINUTE), since=now)
 
 
-def tried_in(counts: OutcomeCounts, era: int) -> Tried:
+def tried_in(counts: OutcomeCounts, tried: Tried) -> Tried:
     """Take out of a batch's counts what says something of the target."""
-    return Tried(era=era, done=counts.done, failed=sum(counts.failed.values()))
+    return tried.model_copy(update={"done": counts.done, "failed": sum(counts.failed.values())})

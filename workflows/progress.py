@@ -4,7 +4,7 @@ from datetime import datetime
 
 from workflows.payload import Payload
 from workflows.plan import OutcomeCounts
-from workflows.run import Flight, RunState, RunStatus, SegmentStatus
+from workflows.run import Flight, RunState, RunStatus, SegmentStatus, StageState
 
 
 class FlightProgress(Flight):
@@ -31,9 +31,23 @@ class RunProgress(Payload):
     begun: int = 0
 
     @property
+    def settled(self) -> int:
+        """The files that need nothing more in this stage; a failed one may be tried again while the run is open."""
+        failed = 0 if self.state.final else sum(self.counts.failed.values())
+        return min(self.counts.total - failed, self.files)
+
+    @property
     def share(self) -> float:
-        """The part of the planned files that has an outcome, 0 to 1."""
-        return min(1.0, self.counts.total / self.files) if self.files else 0.0
+        """The part of the whole run that is done, 0 to 1: each stage with a hub workflow counts the same."""
+        if not self.files:
+            return 0.0
+        stages = [one for one in self.status.stages if one.works and one.state is not StageState.SKIPPED]
+        if self.state.final or not stages:
+            return self.settled / self.files
+        ended = sum(one.state is StageState.ENDED for one in stages)
+        # Between two stages the counts are still those of the one before.
+        on = any(one.state is StageState.WORKING for one in stages)
+        return min(1.0, (ended + (self.settled / self.files if on else 0.0)) / len(stages))
 
 
 def combine(

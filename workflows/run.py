@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from workflows.adapting import Between, SlotsStep
 from workflows.breaking import BreakerChange
 from workflows.opening import Opening
 from workflows.order import JobOrder
@@ -14,7 +15,7 @@ from workflows.payload import Payload
 from workflows.plan import OutcomeCounts, Plan
 from workflows.policy import Policy
 from workflows.retrying import Breaker
-from workflows.running import Rate
+from workflows.running import Batch, Rate
 
 
 class RunState(StrEnum):
@@ -70,6 +71,11 @@ class StageRecord(Payload):
     state: StageState
     files: int | None = None
 
+    @property
+    def works(self) -> bool:
+        """Tell whether it is a hub workflow, not a wait."""
+        return not self.what.startswith("wait ")
+
 
 class Person(Payload):
     """Who steers a run, and why; both go to the audit."""
@@ -98,6 +104,19 @@ class Resuming(Person):
     freezes: tuple[int, ...] = ()
 
 
+class RetryingFailed(Person):
+    """A word that lets failed files be tried again: those with an error, a reason or a part of a message, or all."""
+
+    error: str = ""
+
+
+class Retries(Payload):
+    """That a run tries again what another one failed; with `error` only what failed with it."""
+
+    run: str
+    error: str = ""
+
+
 class Cancelling(Person):
     """A word that ends a run; with `keep_jobs` those at the Hub go on to their own end."""
 
@@ -107,10 +126,12 @@ class Cancelling(Person):
 class NewLimits(Person):
     """What a person changes of the bounds of a run that is open; what is None stays as it is.
 
-    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more.
+    `rate` holds the kinds that are limited anew; with `rate_off` those that it does not name are limited no more. With
+    `adapts` the concurrency is the run's own to find again.
     """
 
     concurrency: int | None = Field(None, ge=1, le=1000)
+    adapts: bool = False
     rate: Rate | None = None
     rate_off: bool = False
     window: bool | None = None
@@ -162,7 +183,7 @@ class Stop(Payload):
 class Steering(Payload):
     """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try.
 
-    `unwell` says what the Hub lacks that the run needs.
+    `unwell` says what the Hub lacks that the run needs, `shut` that the breaker is open and until when.
     """
 
     slots: int
@@ -172,12 +193,13 @@ class Steering(Payload):
     rate: Rate | None = None
     resumes: int = 0
     unwell: str | None = None
+    shut: BreakerChange | None = None
 
 
 class RoundRecord(Payload):
     """One pass over files: the first of a stage over all of its files, each later one over what may be tried again.
 
-    Rounds are numbered through the whole run, whatever their stage.
+    Rounds are numbered through the whole run, whatever their stage. `asked` names who wanted one beside the ladder.
     """
 
     number: int
@@ -186,6 +208,7 @@ class RoundRecord(Payload):
     batches: int
     stage: int = 1
     head_sha256: str = ""
+    asked: str | None = None
 
 
 class SoFar(Payload):
@@ -208,6 +231,9 @@ class SoFar(Payload):
     pace: PaceState = PaceState()
     breaker: BreakerChange | None = None
     window: bool = True
+    asked_slots: int | None = None
+    adapted: SlotsStep | None = None
+    asked: tuple[RetryingFailed, ...] = ()
 
 
 class RunRequest(Payload):
@@ -216,7 +242,8 @@ class RunRequest(Payload):
     Without a name the run has that of its workflow; `version` is the number of the applied version that it runs.
     With `enough_bytes` it takes no more than the shortest beginning of its order that frees so much of a pool (a
     premigration: that would), less where `room_bytes` are too few at the destination, and nothing that the runs of
-    `tried_in` tried and did not move. An urgent one minds neither windows nor rates.
+    `tried_in` tried and did not move. An urgent one minds neither windows nor rates. One
+    that `retries` takes only what that run failed.
     """
 
     run: str
@@ -229,13 +256,15 @@ class RunRequest(Payload):
     room_bytes: int | None = None
     tried_in: tuple[str, ...] = ()
     urgent: bool = False
+    retries: Retries | None = None
     so_far: SoFar | None = None
 
 
 class Segment(Payload):
     """A stretch of one round's batches, small enough for the history of one workflow.
 
-    When another one follows, the run wants to hear of slots that become free at its end.
+    When another one follows, the run wants to hear of slots that become free at its end. With `bounds` its concurrency
+    adapts, and work is measured in whole batches as `batch` bounds them.
     """
 
     run: str
@@ -249,6 +278,8 @@ class Segment(Payload):
     breaker: Breaker | None = None
     pace: PaceState = PaceState()
     at_close: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = "finish_batch"
+    bounds: Between | None = None
+    batch: Batch | None = None
 
 
 class Flight(Payload):
@@ -333,6 +364,8 @@ class RunStatus(Payload):
     jobs: int = 0
     open_segments: tuple[str, ...] = ()
     concurrency: int = 0
+    bounds: Between | None = None
+    adapted: SlotsStep | None = None
     rate: Rate | None = None
     opening: Opening = Opening()
     breaker: BreakerChange | None = None

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.jobs import CancelJobs, JobResult, Jobs, WatchJob
     from activities.submit import SubmitBatch, Submits, SubmittedBatch
+    from workflows.adapting import Job
     from workflows.at_close import JobsInFlight
     from workflows.baton import Baton
     from workflows.breaking import Tried
@@ -48,7 +49,7 @@ class RunBatches:
         """Begin every batch as soon as the window has room, then wait for the last one."""
         batches: list[asyncio.Task[None]] = []
         self._baton.steer(self._steering)
-        await self._baton.tell_breaker()
+        await self._baton.tell_run()
         for batch in range(segment.first, segment.first + segment.count):
             await self._wait_for_turn()
             if self._steering.stop or self._failed:
@@ -74,14 +75,14 @@ class RunBatches:
         self._baton.steer(steering)
         if stopping:
             await self._stop_flights()
-        await self._baton.tell_breaker()
+        await self._baton.tell_run()
         await self._keep_to_window()
 
     @workflow.signal(name=HEAR)
     async def hear(self, heard: Heard) -> None:
         """Take what the segment before this one learned at its end."""
         self._baton.hear(heard.notes)
-        await self._baton.tell_breaker()
+        await self._baton.tell_run()
 
     @workflow.query
     def status(self) -> SegmentStatus:
@@ -104,7 +105,7 @@ class RunBatches:
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(functools.partial(self._is_turn, wake), timeout=wait)
             self._pace.tick(workflow.now())
-            await self._baton.tell_breaker()
+            await self._baton.tell_run()
             if self._may_begin():
                 return
 
@@ -142,7 +143,8 @@ class RunBatches:
     def _begin(self, batch: int, batches: list[asyncio.Task[None]]) -> None:
         self._begun += 1
         self._flights[batch] = Flight(batch=batch, round=self._segment.round, since=workflow.now())
-        task = asyncio.create_task(self._run_batch(batch, self._pace.begun(workflow.now())))
+        tried = Tried(era=self._pace.begun(workflow.now()), trial=self._pace.adapting.state.number)
+        task = asyncio.create_task(self._run_batch(batch, tried))
         batches.append(task)
         task.add_done_callback(batches.remove)
 
@@ -159,23 +161,23 @@ class RunBatches:
 
     # One batch.
 
-    async def _run_batch(self, batch: int, era: int) -> None:
-        tried = Tried(era=era)
+    async def _run_batch(self, batch: int, tried: Tried) -> None:
         try:
-            counts = await self._send_until_it_ends(batch)
+            counts, tried = await self._send_until_it_ends(batch, tried)
             if counts is None:
                 self._begun -= 1
             else:
                 self._count(counts)
-                tried = tried_in(counts, era)
+                tried = tried_in(counts, tried)
         except ActivityError as error:
             self._failed = self._failed or error
         finally:
             self._flights.pop(batch, None)
-            self._baton.note(Note(tried=tried))
-        await self._baton.tell_breaker()
+        # Not above: a workflow that leaves a worker's cache in mid-batch ends there, outside of its own loop.
+        self._baton.note(Note(tried=tried))
+        await self._baton.tell_run()
 
-    async def _send_until_it_ends(self, batch: int) -> OutcomeCounts | None:
+    async def _send_until_it_ends(self, batch: int, tried: Tried) -> tuple[OutcomeCounts | None, Tried]:
         """Send a batch, and again after a window closed too early for it; None when it was never begun."""
         cut: tuple[int, ...] = ()
         counts: OutcomeCounts | None = None
@@ -185,23 +187,69 @@ class RunBatches:
             submitted = await self._submit(batch, closes, cut)
             self._baton.sent(submitted.files, submitted.bytes, again=again)
             if submitted.job is None and submitted.begun:
-                return submitted.counts
+                return submitted.counts, tried
             if submitted.job is not None:
+                since = workflow.now()
                 counts = await self._watch(batch, submitted, submitted.job)
+                tried = self._with_job(tried, submitted, counts, since)
                 if not self._at_close.has_cut(submitted.job, counts):
-                    return counts
+                    return counts, tried
                 cut, closes = (*cut, submitted.job), None
                 self._flights[batch] = self._flights[batch].model_copy(update={"job": None})
             again = True
-            if not self._has_ended():
-                await workflow.wait_condition(functools.partial(self._may_send_again, closes))
+            tried = await self._wait_to_send_again(closes, tried)
             if self._has_ended():
-                return counts
+                return counts, tried
 
-    def _may_send_again(self, closed_for: datetime | None) -> bool:
-        """Tell whether the window is open, and not the one that has closed already for the Hub."""
+    def _with_job(self, tried: Tried, submitted: SubmittedBatch, counts: OutcomeCounts, since: datetime) -> Tried:
+        """Add how the job went, for a concurrency that adapts."""
+        limits, files = self._segment.batch, counts.done + sum(counts.failed.values())
+        if limits is None or submitted.job is None or self._at_close.has_touched(submitted.job):
+            return tried
+        job = Job(
+            trial=tried.trial,
+            beside=len(self._jobs_in_flight()),
+            work=max(files / limits.files, min(1.0, counts.bytes_done / limits.bytes)),
+            seconds=(workflow.now() - since).total_seconds(),
+            files=files,
+            failed=sum(counts.failed.values()),
+        )
+        return tried.model_copy(update={"job": job})
+
+    async def _wait_to_send_again(self, closed_for: datetime | None, tried: Tried) -> Tried:
+        """Wait until the window is open, and not the one that has closed already for the Hub, and the breaker lets it.
+
+        One that opened meanwhile counts the batch anew, as one of those that try.
+        """
+        while not self._may_send_again(closed_for, tried):
+            wake = self._tries_at()
+            wait = None if wake is None else max(wake - workflow.now(), LEAST_WAIT)
+            may = functools.partial(self._may_look_again, closed_for, tried, wake)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(may, timeout=wait)
+            if self._baton.has_pace:
+                self._pace.tick(workflow.now())
+        return tried if self._has_ended() else self._baton.begun_again(tried)
+
+    def _may_look_again(self, closed_for: datetime | None, tried: Tried, wake: datetime | None) -> bool:
+        return self._may_send_again(closed_for, tried) or self._tries_at() != wake
+
+    def _may_send_again(self, closed_for: datetime | None, tried: Tried) -> bool:
         is_other = closed_for is None or self._steering.opening.open_until != closed_for
-        return self._has_ended() or (is_other and self._may_send())
+        return self._has_ended() or (is_other and self._may_send() and self._lets_again(tried))
+
+    def _lets_again(self, tried: Tried) -> bool:
+        """Ask the breaker: our own, or what the run says of it when another segment has the pace."""
+        if self._baton.has_pace:
+            return self._pace.breaker.lets_again(tried.era)
+        return self._steering.shut is None or self._steering.shut.may_try(workflow.now())
+
+    def _tries_at(self) -> datetime | None:
+        """When time alone may let a batch go again that waits for the breaker."""
+        if self._baton.has_pace:
+            return self._pace.breaker.wakes_at
+        shut = self._steering.shut
+        return None if shut is None or shut.may_try(workflow.now()) else shut.probe_at
 
     def _has_ended(self) -> bool:
         return self._steering.stop is not None or self._failed is not None

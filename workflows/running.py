@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer, Strict, model_validator
 
+from workflows.concurrency import Concurrency
 from workflows.fields import Count, Duration, DurationOrNone, Flag, Line, SomeBytes
 from workflows.moments import DAYS, Days, TimeOfDay, Zone
 from workflows.payload import Payload
 from workflows.units import Mistake, Mistakes, duration_text
 
 __all__ = ["Batch", "Rate", "Recheck", "Run", "Stage", "Window", "stage_said"]
-
-Concurrency = Annotated[int, Strict(), Field(ge=1, le=1000, description="Jobs in flight at a time.")]
 
 Priority = Annotated[
     int, Strict(), Field(ge=1, le=5, description="Which run begins first when a site has too many: 1 first, 5 last.")
@@ -111,8 +110,14 @@ class Run(Payload):
     stages: tuple[Stage, ...] = Field((), max_length=20, description="A campaign instead: stages over the same plan.")
     fields: dict[Line, JsonValue] = Field(default_factory=dict, description="The hub workflow's own fields.")
     queue: Line = Field("default", description="The Hub's queue.")
+    target: Line | None = Field(
+        None,
+        description="Where the files go, by a name of your own: `limits set --target` bounds all runs that say it.",
+    )
     batch: Batch = Field(Batch(), description="How much goes to the Hub as one job.")
-    concurrency: Concurrency = 4
+    concurrency: Concurrency = Field(
+        4, description="Jobs in flight at a time; or {min, max}: as many as bring more throughput."
+    )
     priority: Priority = 3
     rate: Rate | None = Field(None, description="How fast the run may go.")
     windows: tuple[Window, ...] = Field((), max_length=100, description="When batches may be sent; none means always.")

@@ -8,7 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.adapting import Adapted, Between, SlotsStep
     from workflows.breaking import BreakerChange
+    from workflows.concurrency import bounds_of, slots_of
     from workflows.control import without_retryable
     from workflows.options import SEGMENT, SEGMENT_BATCHES
     from workflows.order import order_of
@@ -34,7 +36,8 @@ class Segments:
     """Runs rounds segment by segment; while one drains, the next already works with the slots that are free."""
 
     def __init__(self, run: str, policy: Policy, *, urgent: bool = False) -> None:
-        self.steering = Steering(slots=policy.run.concurrency, rate=None if urgent else policy.run.rate)
+        self.steering = Steering(slots=slots_of(policy.run.concurrency), rate=None if urgent else policy.run.rate)
+        self.bounds = bounds_of(policy.run.concurrency)
         self.pace = PaceState()
         self.counts = OutcomeCounts()
         self.jobs = 0
@@ -47,7 +50,8 @@ class Segments:
         self._open: dict[str, OpenSegment] = {}
         self._starting = False
         self._unheard: tuple[Note, ...] = ()
-        self._changes: list[BreakerChange] = []
+        self._changes: list[BreakerChange | SlotsStep] = []
+        self._batch = policy.run.batch
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,8 +100,14 @@ class Segments:
             await self._tell()
         await self._pass_on(draining.notes)
 
-    def changes(self) -> list[BreakerChange]:
-        """Give the changes of the breaker that no segment has told of."""
+    def adapt_between(self, bounds: Between | None) -> None:
+        """Let the next segments find their concurrency between other bounds, and forget what was found."""
+        if bounds != self.bounds:
+            self.bounds = bounds
+            self.pace = self.pace.model_copy(update={"adapted": Adapted()})
+
+    def changes(self) -> list[BreakerChange | SlotsStep]:
+        """Give the changes of the breaker and the concurrency that no segment has told of."""
         told, self._changes = self._changes, []
         return told
 
@@ -126,6 +136,8 @@ class Segments:
             breaker=self._breaker,
             pace=self.pace,
             at_close=self._at_close,
+            bounds=self.bounds,
+            batch=None if self.bounds is None else self._batch,
         )
         self._starting = True
         handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
@@ -182,7 +194,7 @@ class Segments:
                     return
                 except FailureError:
                     workflow.logger.info("a segment had ended before it heard of the one before")
-        pace = Pace(self._breaker, self.steering.rate, self.pace)
+        pace = Pace(self._breaker, self.steering.rate, self.pace, self.bounds)
         pace.hear(notes, self.steering.slots, workflow.now())
         self.pace = pace.state
-        self._changes += pace.changes()
+        self._changes += [*pace.changes(), *pace.steps()]

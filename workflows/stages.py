@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from workflows.approving import is_destructive
+from workflows.concurrency import Adaptive
 from workflows.order import JobOrder, order_of
 from workflows.plan import OutcomeCounts
 from workflows.policy import Policy
@@ -58,8 +59,8 @@ class Stages:
         return order_of(self._policy, self.number)
 
     @property
-    def slots(self) -> int:
-        """Jobs in flight at a time."""
+    def concurrency(self) -> int | Adaptive:
+        """Jobs in flight at a time, or the bounds of them."""
         return self.current.concurrency or self._policy.run.concurrency
 
     @property

@@ -9,5 +9,8 @@ STEER = "steer"
 HEAR = "hear"
 """Run to segment: what the segment before it learned after it had handed the pace over (`Heard`)."""
 
+ADAPTED = "adapted"
+"""Segment to run: the concurrency is another now, since more or fewer jobs are better (`SlotsStep`)."""
+
 BREAKER = "breaker"
 """Segment to run: the breaker stands otherwise now (`BreakerChange`)."""

@@ -317,6 +317,7 @@ class WatchPool:
         await self._record(
             Event.POOL_ALERT,
             why=why,
+            policies=[one.name for one in _policies(self._in_turn())],
             used=None if level is None else level.used,
             capacity=None if level is None else level.capacity,
         )

@@ -6,14 +6,22 @@ was sent", and the `Authorization` header is added here, so that no request obje
 """
 
 import ssl
+import time
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 import httpx
+from prometheus_client import Histogram
 from pydantic import SecretStr
 from yarl import URL
 
+HUB_REQUESTS = Histogram(
+    "orchestrator_hub_request_seconds",
+    "Time of one request to the Hub, by the kind of its answer",
+    ["method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 _UNHELD = ("host", "content-length", "transfer-encoding", "connection")
 
 
@@ -50,10 +58,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send once, read the whole body; a failure is an httpx exception whose text and causes hold no header."""
+        began = time.perf_counter()
+        status = "none"
         try:
-            return await self._exchange(request)
+            response = await self._exchange(request)
+            status = f"{response.status_code // 100}xx"
+            return response
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = _as_httpx(error)
+        finally:
+            HUB_REQUESTS.labels(request.method, status).observe(time.perf_counter() - began)
         # Raised out here so that aiohttp's exception, which may hold the request's headers, is not kept as context.
         raise failure
 

@@ -29,6 +29,8 @@ class Event(StrEnum):
     JOB_ENDED = "job.ended"
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
+    RUN_RETRY_ASKED = "run.retry_asked"
+    RUN_ADAPTED = "run.adapted"
     RUN_LIMITS_SET = "run.limits_set"
     WINDOW_OPENED = "window.opened"
     WINDOW_CLOSED = "window.closed"
@@ -47,6 +49,8 @@ class Event(StrEnum):
     HOLD_LIFTED = "hold.lifted"
     POLICY_APPLIED = "policy.applied"
     POLICY_REMOVED = "policy.removed"
+    POLICY_LATE = "policy.late"
+    NOTICES_GIVEN_UP = "notices.given_up"
     EVENT_RECEIVED = "event.received"
     SCHEDULES_RENEWED = "schedules.renewed"
     SCHEDULES_RUNNING_OUT = "schedules.running_out"
@@ -105,6 +109,8 @@ BODY: dict[Event, dict[str, str]] = {
         "version": "number of the applied version, null when it was not applied",
         "site": "site of the Hub",
         "reason": "why it started, in words, with the measured numbers when something measured them",
+        "retries": "the run whose failed files it tries again, absent for any other",
+        "notify": "who hears of what, as the policy says; absent when it says nothing",
     },
     Event.RUN_PREFLIGHT: {
         "ok": "whether everything that the run needs is there and well",
@@ -147,6 +153,7 @@ BODY: dict[Event, dict[str, str]] = {
         "batches": "batches to send",
         "stage": "number of the stage that it belongs to, from 1",
         "head_sha256": "SHA-256 of the manifest's head, which names the digest of every one of its files",
+        "asked": "who wanted failed files tried again, null for a round of the retry ladder",
     },
     Event.STAGE_STARTED: {
         "stage": "number of the stage, from 1",
@@ -204,6 +211,18 @@ BODY: dict[Event, dict[str, str]] = {
         "lifted": "whose pauses this lifts",
         "still": "who pauses it still, null when it goes on",
     },
+    Event.RUN_RETRY_ASKED: {
+        "stage": "number of the stage whose failed files are tried again, from 1",
+        "error": "the reason, or the part of a message, of the failures that are meant, null for all",
+        "reason": "why, in the actor's words",
+    },
+    Event.RUN_ADAPTED: {
+        "at": "when",
+        "before": "jobs in flight at a time until then",
+        "slots": "jobs in flight at a time from then on",
+        "why": "why, with the number that decided",
+        "kept": "whether the run keeps to it: not while a number holds that a person set",
+    },
     Event.RUN_LIMITS_SET: {
         "before": "concurrency, rate, and whether the windows hold (null: it has none), as they were",
         "after": "the same, as they are now",
@@ -251,7 +270,9 @@ BODY: dict[Event, dict[str, str]] = {
     Event.START_SKIPPED: {**_START, "why": "why it does not run"},
     Event.START_MISSED: {**_START, "why": "why it did not run at its time and does not run later"},
     Event.LIMIT_SET: {
-        "site": "the site",
+        "site": "the site, empty for any",
+        "queue": "the queue of the site, empty for any",
+        "target": "where the files go, empty for any",
         "jobs": "how many jobs all runs together may have in flight there, null for no limit",
         "reason": "why, in the actor's words",
     },
@@ -275,11 +296,30 @@ BODY: dict[Event, dict[str, str]] = {
         "source": "the document as it was written, in the storage",
         "source_digest": "SHA-256 of the document",
         "reason": "why, in the actor's words",
+        "notify": "who hears of what, as the policy says; absent when it says nothing",
+        "slo": "what the policy promises; absent when it promises nothing or is disabled",
+        "sites": "where it promises that; absent without a promise",
     },
     Event.POLICY_REMOVED: {
         "policy": "name of the policy",
         "version": "number of the change",
         "reason": "why, in the actor's words",
+    },
+    Event.POLICY_LATE: {
+        "policy": "name of the policy",
+        "site": "site of the Hub",
+        "level": "warn or page",
+        "mark": "how old the last success may be",
+        "last_success": "when it succeeded last, null when it did not since it was promised",
+        "since": "from when the time is counted: the last success, or the promise",
+    },
+    Event.NOTICES_GIVEN_UP: {
+        "target": "name of the target, which holds no secret",
+        "notices": "how many notices were not sent",
+        "kinds": "kind -> number",
+        "oldest": "when the first of them was made",
+        "error": "what the last try came to, without addresses",
+        "about_notices": "whether all of them told of other notices that were given up",
     },
     Event.SCHEDULES_RUNNING_OUT: {
         "schedules": "which ones could not be renewed",
@@ -334,6 +374,7 @@ BODY: dict[Event, dict[str, str]] = {
     Event.POOL_ALERT: {
         **_POOL,
         "why": "what somebody should see to",
+        "policies": "the policies that watch it",
         "used": "bytes used when it was noticed",
         "capacity": "bytes that it holds",
     },

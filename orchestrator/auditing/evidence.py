@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from activities.ledger.records import Stored
-from activities.manifests import HEAD, INDEX, Manifest, file_digest, head_digest, open_manifest, read_head, read_rows
+from activities.manifests import HEAD, INDEX, file_digest, head_digest, open_afresh, read_head, read_rows
 from activities.storage import Missing, Storage
 from workflows.payload import Payload
 
@@ -111,7 +111,7 @@ class Evidence:
     def _list_fault(self, name: str) -> Fault | None:
         """Look at every batch: a record without the digest of the head binds the list of files alone."""
         try:
-            opened: Manifest = open_manifest.__wrapped__(self._storage, name)  # past its memory of what was read before
+            opened = open_afresh(self._storage, name)
             for number in range(opened.head.batches):
                 read_rows(self._storage, name, number)
         except ApplicationError as error:

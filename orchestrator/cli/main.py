@@ -26,6 +26,7 @@ from orchestrator.cli.next import show_next
 from orchestrator.cli.plan import plan
 from orchestrator.cli.pools import pools
 from orchestrator.cli.quarantine import app as quarantine
+from orchestrator.cli.retry import retrying
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import app as runs
 from orchestrator.cli.schema import schema
@@ -143,7 +144,7 @@ app.add_typer(events, rich_help_panel=APPLIED)
 app.add_typer(pools, name="pools", rich_help_panel=APPLIED)
 app.command(rich_help_panel=RUNS)(run)
 app.add_typer(limits, rich_help_panel=RUNS)
-runs.registered_commands += steering.registered_commands
+runs.registered_commands += [*steering.registered_commands, *retrying.registered_commands]
 app.add_typer(runs, rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(approve)
 app.command(rich_help_panel=RUNS)(reject)
@@ -172,6 +173,14 @@ def audit(context: typer.Context) -> None:
     from orchestrator.cli.audit import audit_app
 
     _pass_on(audit_app, "audit", context.args)
+
+
+@app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)
+def notify(context: typer.Context) -> None:
+    """List the notices to people and how their targets do, and try a target."""
+    from orchestrator.cli.notify import notify_app
+
+    _pass_on(notify_app, "notify", context.args)
 
 
 @app.command(rich_help_panel=LOOKING, context_settings=_PASSED_ON)

@@ -18,6 +18,7 @@ _WHY = {
     "unknown_attribute": "attribute unknown",
     "limit_reached": "beyond the limit",
     "quarantined": "in quarantine: they keep failing",
+    "not_failed": "did not fail in the run that is retried",
 }
 _FEW = 3
 _FEW_OWNERS = 2

@@ -63,8 +63,8 @@ class _View:
         self._spinner.update(text=Text(show.harmless(headline(progress))))
         if progress.status.plan is not None:
             self._bar.pulse = False
-            self._bar.update(completed=settled(progress), total=progress.files or 1)
-            self._share = f"{settled(progress) / (progress.files or 1):.0%}"
+            self._bar.update(completed=progress.share, total=1)
+            self._share = f"{progress.share:.0%}"
         self._facts = {**facts(standing), **errors(standing, most=3)}
 
     def __rich__(self) -> "RenderableType":
@@ -95,6 +95,8 @@ def facts(standing: "Standing") -> dict[str, str]:
         found["Speed"] = _speed(standing)
     found["Ends"] = ends(standing)
     found["Jobs"] = _jobs(standing)
+    if progress.status.bounds is not None and not progress.state.final:
+        found["Adapts"] = concurrency_text(progress.status)
     return {name: value for name, value in found.items() if value}
 
 
@@ -178,10 +180,13 @@ def _jobs(standing: "Standing") -> str:
     return f"{len(progress.in_flight)} of {progress.status.concurrency} in flight, the oldest for {age}; {begun}"
 
 
-def settled(progress: "RunProgress") -> int:
-    """The files that need nothing more; a failed one may be tried again as long as the run is open."""
-    failed = 0 if progress.state.final else sum(progress.counts.failed.values())
-    return min(progress.counts.total - failed, progress.files)
+def concurrency_text(status: "RunStatus") -> str:
+    """How many jobs a run may have in flight, and why so many where it finds the number itself."""
+    text = f"{show.counted(status.concurrency, 'job')} at a time"
+    if status.bounds is None:
+        return text
+    text += f", between {status.bounds.least} and {status.bounds.most}"
+    return text if status.adapted is None else f"{text} (since {show.moment(status.adapted.at)}: {status.adapted.why})"
 
 
 def headline(progress: "RunProgress") -> str:
@@ -234,7 +239,7 @@ def detail(standing: "Standing") -> str:
     """The figures of the run on one line, shortest first."""
     progress, parts = standing.progress, []
     if progress.files:
-        parts.append(f"{show.number(settled(progress))} of {show.counted(progress.files, 'file')}")
+        parts.append(f"{show.number(progress.settled)} of {show.counted(progress.files, 'file')}")
         parts.append(show.size(progress.counts.bytes_done))
     pace = standing.lately or standing.overall
     if pace is not None and moves(progress):
@@ -264,5 +269,5 @@ class _Lines:
             return
         self._last, self._due = text, now + _EVERY
         figures = detail(standing)
-        share = f" {settled(progress) / progress.files:.0%}" if progress.files else ""
+        share = f" {progress.share:.0%}" if progress.files else ""
         show.note(f"{time.strftime('%H:%M:%S')} {text}{share}{f'  {figures}' if figures else ''}", style=None)

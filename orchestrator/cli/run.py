@@ -22,6 +22,7 @@ from orchestrator.cli.arguments import (
     refuse_wrong,
 )
 from orchestrator.cli.endings import Ending, Refusal, plain
+from orchestrator.cli.standing import print_stages
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -253,8 +254,10 @@ def print_report(report: "RunReport", unknown: str | None = None) -> None:
         agrees = "adds up" if counts.total == plan.files else f"but the plan holds {show.number(plan.files)}"
         lines["Sum"] = f"{show.counted(counts.total, 'file')} accounted for: {agrees}"
     show.facts(lines)
+    print_stages(report.stages)
     if counts.failed:
         show.note(f"\nWhich and why: orchestrator runs files {report.run} --outcome failed")
+        show.note(f"Try them again: orchestrator runs retry-failed {report.run}")
 
 
 def _tell_name(name: str, *, as_json: bool, works: bool) -> None:

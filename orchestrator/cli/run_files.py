@@ -1,5 +1,7 @@
 """`runs files`: the outcome of every file of a run, on the screen or as a file to work with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.outcome_files import Wanted
     from orchestrator.settings import Settings
+    from workflows.run import RunStatus
 
 _MANY = 1000
 
@@ -36,25 +39,37 @@ def files(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List how each file of an ended run ended, in the plan's order; JSON is one document a line."""
-    from orchestrator.outcome_files import OUTCOMES, REASONS, NoOutcomes, Wanted, count_files, read_files, reasons_of
+    """List how each file of a run ended, so far while it is open, in the plan's order; JSON is one document a line."""
+    from orchestrator.outcome_files import OUTCOMES, Wanted
     from orchestrator.settings import load_settings
 
     settings = load_settings()
     known_word("--outcome", outcome, OUTCOMES)
     _check(out)
     name = with_temporal(lambda client, _: _named(client, run, settings)) if run == "latest" else run
-    wanted = Wanted(outcome, reason, error)
-    try:
-        if reason is not None and reason not in REASONS:
-            known_word("--reason", reason, sorted({*REASONS, *reasons_of(settings, name)}))
-        if out is not None:
-            _write(settings, name, wanted, out, as_json=as_json)
-            return
-        total = count_files(settings, name, wanted)
-    except NoOutcomes:
-        raise Refusal(with_temporal(lambda client, _: _why_no_files(client, name))) from None
-    rows = read_files(settings, name, wanted, limit=limit)
+    with _table(settings, name) as table:
+        _list(settings, name, Wanted(outcome, reason, error), table, limit=limit, out=out, as_json=as_json)
+
+
+def _list(
+    settings: "Settings",
+    run: str,
+    wanted: "Wanted",
+    table: Path | None,
+    *,
+    limit: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from orchestrator.outcome_files import REASONS, count_files, read_files, reasons_of
+
+    if wanted.reason is not None and wanted.reason not in REASONS:
+        known_word("--reason", wanted.reason, sorted({*REASONS, *reasons_of(settings, run, table)}))
+    if out is not None:
+        _write(settings, run, wanted, out, table, as_json=as_json)
+        return
+    total = count_files(settings, run, wanted, table)
+    rows = read_files(settings, run, wanted, limit=limit, table=table)
     if as_json:
         for row in rows:
             show.document(row)
@@ -71,7 +86,26 @@ def files(
             "--outcome, --reason and --error choose."
         )
     elif total == 0:
-        show.say("No such file in this run.")
+        show.say("No such file in this run." if table is None else "No such file in this run so far.")
+
+
+@contextmanager
+def _table(settings: "Settings", run: str) -> Iterator[Path | None]:
+    """Give the table of an open run, made for as long as the block lasts; None for an ended one, which has its own."""
+    from orchestrator.outcome_files import NoOutcomes, count_files, files_so_far
+
+    try:
+        count_files(settings, run)
+    except NoOutcomes:
+        status = with_temporal(lambda client, _: _status_of_open(client, run))
+    else:
+        yield None
+        return
+    with files_so_far(settings, status) as table:
+        if table is None:
+            raise Refusal(f"run {run} has begun nothing yet: no file of it has ended")
+        show.note(f"Run {run} is open: these files have ended so far, and failed ones may be tried again.")
+        yield table
 
 
 def _check(out: Path | None) -> None:
@@ -85,10 +119,10 @@ def _check(out: Path | None) -> None:
         raise Refusal(f"--out {out}: there is no folder {out.absolute().parent}")
 
 
-def _write(settings: "Settings", run: str, wanted: "Wanted", out: Path, *, as_json: bool) -> None:
+def _write(settings: "Settings", run: str, wanted: "Wanted", out: Path, table: Path | None, *, as_json: bool) -> None:
     from orchestrator.outcome_files import write_files
 
-    written = write_files(settings, run, wanted, out.absolute())
+    written = write_files(settings, run, wanted, out.absolute(), table)
     if as_json:
         show.document({"run_id": run, "files": written, "out": str(out)})
     else:
@@ -114,14 +148,14 @@ async def _named(client: "Client", run: str, settings: "Settings") -> str:
     return await named(client, run, settings)
 
 
-async def _why_no_files(client: "Client", run: str) -> str:
+async def _status_of_open(client: "Client", run: str) -> "RunStatus":
     from orchestrator.cli.runs import has_ended
-    from orchestrator.runs import run_report
+    from orchestrator.runs import run_report, run_status
 
     if not await has_ended(client, run):
-        return f"run {run} has not ended: its files are listed when it has. `orchestrator runs show {run}` says more."
+        return await run_status(client, run)
     report = await run_report(client, run)
     if report.plan is None:
         why = f": {plain(report.trouble)}" if report.trouble else ""
-        return f"run {run} ended {report.state} before it had a plan, so no file is part of it{why}"
-    return f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)"
+        raise Refusal(f"run {run} ended {report.state} before it had a plan, so no file is part of it{why}")
+    raise Refusal(f"run {run} has ended, but its table runs/{run}/outcomes.parquet is not in the storage (any more)")

@@ -11,6 +11,7 @@ from orchestrator.cli.arguments import JsonOption, RunArgument, catalog_names
 from orchestrator.cli.connected import connected, with_temporal
 from orchestrator.cli.endings import Refusal
 from orchestrator.cli.run_files import files
+from orchestrator.cli.run_jobs import jobs
 from orchestrator.cli.run_reports import report
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 _MANY = 1000
 
 app = typer.Typer(
-    name="runs", help="Runs: list, show, watch, files, report, pause, resume, cancel, set.", no_args_is_help=True
+    name="runs",
+    help="Runs: list, show, watch, files, jobs, report, pause, resume, cancel, set, retry.",
+    no_args_is_help=True,
 )
 
 
@@ -104,6 +107,7 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
 
 
 app.command()(files)
+app.command()(jobs)
 app.command()(report)
 
 

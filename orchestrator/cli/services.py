@@ -23,12 +23,14 @@ def worker(
     """Work on runs until told to stop: the process that talks to the Hub and keeps the runs going."""
     import asyncio
 
+    from activities.memory import use_little_memory
     from orchestrator.logs import configure_logs
     from orchestrator.settings import load_settings
     from orchestrator.stack import running_settings, temporal_is_configured
 
     settings = running_settings(load_settings())
     configure_logs(settings)
+    use_little_memory()
     if settings.hub_url is None:
         raise Refusal("ORCHESTRATOR_HUB_URL is not set. Set it, or use `orchestrator up`, which starts a local Hub.")
     if not temporal_is_configured(settings):
@@ -76,12 +78,14 @@ def serve(
 ) -> None:
     """Serve the HTTP API with its probes (/healthz, /readyz, /metrics) and the door for events (POST /events)."""
     from orchestrator.logs import configure_logs
+    from orchestrator.observing.tracing import traced
     from orchestrator.settings import load_settings
     from orchestrator.web.server import serve as serve_http
 
     settings = load_settings()
     configure_logs(settings)
-    serve_http(settings, host, port)
+    with traced(settings, "api"):
+        serve_http(settings, host, port)
 
 
 def _places(stack: "Stack") -> dict[str, str]:
@@ -119,8 +123,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
 
     import structlog
 
-    from orchestrator.temporal import connect
-    from orchestrator.worker import working
+    from orchestrator.observing.working import observed_worker
 
     told_to_stop = asyncio.Event()
     if ready_file is not None:
@@ -129,8 +132,7 @@ async def _work(settings: "Settings", ready_file: Path | None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     log = structlog.get_logger(__name__)
-    client = await connect(settings)
-    async with working(settings, client):
+    async with observed_worker(settings):
         log.info("working", task_queue=settings.task_queue, hub=settings.hub_url)
         if ready_file is not None:
             await asyncio.to_thread(ready_file.touch)

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import show
-from orchestrator.cli.progress import doing, errors, facts, settled, to_decide, waits_for
+from orchestrator.cli.progress import doing, errors, facts, to_decide, waits_for
 
 if TYPE_CHECKING:
     from orchestrator.reporting.standing import Standing
     from workflows.progress import RunProgress
+    from workflows.run import StageRecord
 
 _MOST_JOBS = 20
 
@@ -25,23 +26,33 @@ def print_standing(standing: "Standing") -> None:
         lines["Plan"] = f"{show.counted(status.plan.files, 'file')}, {show.size(status.plan.bytes)}, {batches}"
         lines["Digest"] = status.plan.digest
     show.facts({name: value for name, value in {**lines, **errors(standing)}.items() if value})
+    print_stages(status.stages)
     if status.approval is not None:
         show.note(f"\n{to_decide(status)}")
     if progress.in_flight:
         _print_jobs(standing)
 
 
+def print_stages(stages: "tuple[StageRecord, ...]") -> None:
+    """Print how far each stage of a campaign is; nothing for a run without stages."""
+    if not stages:
+        return
+    table = show.grid(">stage", "what", "state", ">files")
+    for one in stages:
+        table.add_row(str(one.number), one.what, str(one.state), "" if one.files is None else show.number(one.files))
+    show.table(table)
+
+
 def _print_bar(progress: "RunProgress") -> None:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    share = settled(progress) / progress.files
     if not show.out().is_terminal:
         return
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(justify="right", width=4)
-    bar.add_row(ProgressBar(total=progress.files, completed=settled(progress), complete_style="cyan"), f"{share:.0%}")
+    bar.add_row(ProgressBar(total=1, completed=progress.share, complete_style="cyan"), f"{progress.share:.0%}")
     show.table(bar)
 
 

@@ -37,7 +37,7 @@ def starts(
     else:
         table = show.grid("when", "policy", "trigger", "start", "run, or why not")
         for one in found:
-            table.add_row(_when(one), one["policy"], one["text"], one["state"], one.get("run") or one.get("why") or "")
+            table.add_row(_when(one), one["policy"], one["text"], one["state"], one.get("run") or _why(one))
         show.table(table)
 
 
@@ -54,5 +54,17 @@ def _refuse_unknown(settings: "Settings", policy: str) -> None:
         raise Refusal(f"there is no policy {policy} and no start of it: {there}")
 
 
+def _why(one: dict[str, Any]) -> str:
+    """Say why there is no run; of a missed start also when it was meant, since it is told of later."""
+    why = str(one.get("why") or "")
+    if one["state"] != "missed" or one.get("scheduled") is None:
+        return why
+    return f"meant for {_short(one['scheduled'])}: {why}"
+
+
 def _when(one: dict[str, Any]) -> str:
-    return show.moment(datetime.fromisoformat(one["at"]))[5:16]
+    return _short(one["at"])
+
+
+def _short(moment: str) -> str:
+    return show.moment(datetime.fromisoformat(moment))[5:16]

@@ -12,6 +12,7 @@ from orchestrator.cli import show
 from orchestrator.cli.arguments import JsonOption, ReasonOption, RunArgument, known_word, read_time
 from orchestrator.cli.connected import connected
 from orchestrator.cli.endings import Refusal
+from orchestrator.cli.progress import concurrency_text
 from orchestrator.cli.runs import named
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def skip_stage(
 def set_(
     run: RunArgument = "latest",
     concurrency: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="N", help="Jobs in flight at a time.")
+        str | None,
+        typer.Option(
+            metavar="N|auto", help="Jobs in flight at a time; auto: let the run find it again, as its policy says."
+        ),
     ] = None,
     rate: Annotated[
         list[str] | None,
@@ -120,7 +124,8 @@ def set_(
     limits = NewLimits(
         actor=show.actor(),
         reason=reason,
-        concurrency=concurrency,
+        concurrency=None if concurrency in (None, "auto") else _slots(concurrency),
+        adapts=concurrency == "auto",
         rate=_rate([one for one in rate or () if one != "off"]),
         rate_off="off" in (rate or ()),
         window=None if window is None else window == "on",
@@ -130,6 +135,12 @@ def set_(
         return await runs.set_limits(client, name, limits)
 
     _steer(run, act, as_json=as_json, show_limits=True)
+
+
+def _slots(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
+        raise Refusal(f"--concurrency {text}: write a number of jobs from 1 to 1000, or auto")
+    return int(text)
 
 
 def _rate(texts: list[str]) -> "Rate | None":
@@ -193,6 +204,7 @@ def _limits(status: "RunStatus") -> dict[str, Any]:
     rate = status.rate.model_dump(mode="json", exclude_none=True) if status.rate else None
     return {
         "concurrency": status.concurrency,
+        "adapts_between": None if status.bounds is None else [status.bounds.least, status.bounds.most],
         "rate": rate,
         "window_open_until": show.stamp(status.opening.open_until),
         "window_closed_until": show.stamp(status.opening.closed_until),
@@ -202,7 +214,7 @@ def _limits(status: "RunStatus") -> dict[str, Any]:
 def _limits_text(status: "RunStatus") -> str:
     from workflows.units import size_text
 
-    rate, words = status.rate, [f"{show.counted(status.concurrency, 'job')} at a time"]
+    rate, words = status.rate, [concurrency_text(status)]
     if rate is not None and rate.files_per_minute is not None:
         words.append(f"{show.counted(rate.files_per_minute, 'file')} a minute")
     if rate is not None and rate.bytes_per_minute is not None:

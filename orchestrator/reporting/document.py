@@ -38,7 +38,15 @@ def standing_document(standing: Standing) -> dict[str, Any]:
             "to": stamp(standing.eta.end),
             "note": standing.eta.note,
         },
+        "share": round(progress.share, 4),
         "concurrency": status.concurrency,
+        "adapts": None
+        if status.bounds is None
+        else {
+            "min": status.bounds.least,
+            "max": status.bounds.most,
+            "last": status.adapted and status.adapted.model_dump(mode="json"),
+        },
         "batches": {"begun": progress.begun, "of": status.rounds[-1].batches if status.rounds else None},
         "in_flight": _in_flight(progress, standing.at),
         "errors": errors_document(standing.errors),

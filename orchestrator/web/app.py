@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from orchestrator.observing.exposition import Exposition
+from orchestrator.observing.requests import CountedRequests
 from orchestrator.settings import Settings
 from orchestrator.web import probes
 from orchestrator.web.api import (
@@ -84,6 +86,7 @@ def application(settings: Settings) -> FastAPI:
         },
     )
     app.state.installation = installation
+    app.state.exposition = Exposition(settings)
     api = APIRouter(prefix=API)
     for router in ROUTERS:
         api.include_router(router)
@@ -92,6 +95,7 @@ def application(settings: Settings) -> FastAPI:
     app.add_route("/events", EventsDoor(settings).post, methods=["POST"], include_in_schema=False)
     app.router.routes.extend(dashboard.routes)
     app.add_middleware(Guards, secure=installation.secure)
+    app.add_middleware(CountedRequests)  # Around the guards: what they turn away counts too.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # As the framework documents it.
     return app
 

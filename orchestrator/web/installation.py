@@ -120,6 +120,6 @@ async def answered(act: Callable[[], Awaitable[T]]) -> T:
             return await act()
     except TimeoutError:
         raise TimeoutError(
-            f"The run did not answer in {ANSWERED_WITHIN:.0f} s: no worker is there, or it is paused and acts later. "
-            "What was asked may still happen: look before asking again."
+            f"The run did not answer in {ANSWERED_WITHIN:.0f} s: no worker is there, or it is paused and acts on it "
+            "later. What was asked may still happen: look before asking again."
         ) from None

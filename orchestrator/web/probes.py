@@ -5,12 +5,12 @@ from collections.abc import Awaitable
 from typing import Literal
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orchestrator.health import Finding, Health, audit, hub, temporal
+from orchestrator.observing.exposition import CONTENT_TYPE
 from orchestrator.web.installation import installation
 
 router = APIRouter(tags=["probes"])
@@ -50,9 +50,9 @@ async def ready(request: Request) -> Ready:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
-    """Give what is counted here, for Prometheus."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+async def metrics(request: Request) -> Response:
+    """Give what is counted here and what the databases say, for Prometheus."""
+    return Response(await request.app.state.exposition.text(), headers={"content-type": CONTENT_TYPE})
 
 
 async def _one(finding: Awaitable[Finding]) -> list[Finding]:

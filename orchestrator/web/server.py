@@ -5,6 +5,7 @@ from typing import Final
 
 import uvicorn
 
+from orchestrator.observing.tracing import traced_application
 from orchestrator.settings import Settings
 from orchestrator.web.app import application
 
@@ -18,7 +19,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until told to stop."""
     app = application(settings)
     config = uvicorn.Config(
-        app,
+        traced_application(app),
         host=host,
         port=port,
         log_config=None,

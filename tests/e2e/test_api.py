@@ -135,9 +135,11 @@ def test_freezes_limits_and_the_quarantine_are_steered(api: ApiMachine) -> None:
     assert api.get("/holds")["holds"] == [] and len(api.get("/holds", lifted=True)["holds"]) == 1
     unknown = api.call("POST", "/api/v1/holds/freezes", Role.OPERATOR, json={"reason": "x", "site": "atlantis"})
     assert unknown.status_code == 409
-    limit = api.call("PUT", "/api/v1/limits/london", Role.OPERATOR, json={"jobs": 3})
+    limit = api.call("PUT", "/api/v1/limits", Role.OPERATOR, json={"site": "london", "jobs": 3})
     assert limit.json()["actor"] == "olga@api" and api.get("/limits")["limits"][0]["jobs"] == 3
-    assert api.call("PUT", "/api/v1/limits/london", Role.OPERATOR, json={"jobs": "off"}).json()["jobs"] is None
+    assert (
+        api.call("PUT", "/api/v1/limits", Role.OPERATOR, json={"site": "london", "jobs": "off"}).json()["jobs"] is None
+    )
     assert api.post("/quarantine/release", Role.OPERATOR, {"every": True, "why": "new disks"}) == {"released": 0}
 
 

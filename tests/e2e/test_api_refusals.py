@@ -42,7 +42,7 @@ BODIES: dict[str, Any] = {
     "/holds/freezes": {"reason": "a test"},
     "/events/replay": {"id": "no-such-event", "reason": "a test"},
     "/quarantine/release": {"why": "a test", "every": True},
-    "/limits/{site}": {"jobs": 3},
+    "/limits": {"site": "london", "jobs": 3},
     "/tokens": {"person": "eve", "role": "viewer"},
 }
 TRICKS = (

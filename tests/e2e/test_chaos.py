@@ -12,7 +12,7 @@ from orchestrator.runs import RunError, run_report, start_run
 from orchestrator.settings import Settings, load_settings
 from orchestrator.temporal import TemporalUnreachable, connect
 from tests.local_hub import LocalHub
-from tests.machine import Process
+from tests.machine import Process, worker_process
 from tests.temporal.policies import a_policy
 from workflows.progress import RunProgress
 from workflows.run import RunReport, RunState
@@ -105,6 +105,54 @@ async def test_the_loss_of_the_worker_costs_less_than_a_minute(
     assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 60)
     assert time.monotonic() - began < 60
     assert len(local_hub.jobs()) == 10
+
+
+@pytest.mark.long
+async def test_workers_share_the_batches_of_a_run_and_the_loss_of_one_is_a_delay(
+    temporal: Process, local_hub: LocalHub, tmp_path: Path
+) -> None:
+    key = local_hub.state / "admin.key"
+    settings = load_settings(
+        state_dir=tmp_path / "one", temporal_address=temporal.address, hub_url=local_hub.url, hub_key=local_hub.key
+    )
+    shared = {
+        "ORCHESTRATOR_STORE_URL": settings.storage,
+        "ORCHESTRATOR_AUDIT_URL": settings.audit.get_secret_value(),
+        "ORCHESTRATOR_WORKER_ACTIVITIES": "4",  # The run has five batches in flight: more than one worker takes.
+    }
+    workers = [
+        worker_process(tmp_path / name, temporal=temporal.address, hub=local_hub.url, key=key, environment=shared)
+        for name in ("one", "other")
+    ]
+    try:
+        local_hub.fill(FILES)
+        local_hub.faults(SLOW)
+        run = await started(settings)
+        await until_done(settings, run, FILES // 4)
+        assert len(await workers_of(settings, run)) == 2
+        workers[1].kill()
+        local_hub.faults()
+        began = time.monotonic()
+        report = await ended(settings, run, 60)
+    finally:
+        for worker in workers:
+            worker.stop()
+    assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, FILES)
+    print(f"without its second worker the run ended within {time.monotonic() - began:.1f} s")
+    paths = [path for found in local_hub.paths_by_job().values() for path in found]
+    assert len(paths) == len(set(paths)) == FILES
+
+
+async def workers_of(settings: Settings, run: str) -> set[str]:
+    """Name the workers that have sent or watched batches of a run."""
+    client = await connect(settings)
+    progress = await run_progress(client, run)
+    return {
+        event.activity_task_started_event_attributes.identity
+        for segment in progress.status.open_segments
+        async for event in client.get_workflow_handle(segment).fetch_history_events()
+        if event.HasField("activity_task_started_event_attributes")
+    }
 
 
 def processed_counts(answer: object) -> list[int]:

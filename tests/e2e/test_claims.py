@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from activities.audit import AuditLog, AuditRecord, AuditUnavailable, WrongDatabase
-from activities.claims import Claim, Claims, Holder, Overtaken, Place, is_covered, key_of
+from activities.claims import Claim, Claims, Full, Holder, Overtaken, Place, is_covered, key_of
+from activities.limits import Lane, Limit
 from tests.e2e.audit_databases import raw
 
 pytest_plugins = ["tests.e2e.audit_fixtures"]
 
 ROOT = Path(__file__).parents[2]
 SITE = "london"
+ONE_AT_A_TIME = Limit(Lane(SITE), 1, "ann", "", datetime.now(UTC))
 OURS, THEIRS = Place("ours", 1, 0), Place("theirs", 1, 0)
 A_DAY_AGO = text(f"UPDATE claim_holders SET until_us = until_us - {86_400_000_000}")
 A_MINUTE_OF_SILENCE = text(f"UPDATE claim_holders SET silent_us = silent_us - {60_000_000}")
@@ -222,11 +224,46 @@ def test_of_batches_that_claim_again_at_a_site_with_a_limit_the_first_goes_on(cl
 
     def may(place: Place, path: str) -> bool:
         again = place in (OURS, THEIRS)
-        return claims.together([claims.taking(place, SITE, [path], turn=1, again=again, most=1)])[0] is not None
+        taken = claims.together([claims.taking(place, SITE, [path], turn=1, again=again, limits=[ONE_AT_A_TIME])])[0]
+        return not isinstance(taken, Full)
 
     assert [may(OURS, "/a"), may(THEIRS, "/b"), may(Place("third", 1, 0), "/c")] == [True, False, False]
     claims.release(OURS)
     assert [may(THEIRS, "/b"), may(Place("third", 1, 0), "/c")] == [True, False]
+
+
+def test_limits_of_a_queue_and_of_a_target_count_their_own_batches_and_the_strictest_wins(claims: Claims) -> None:
+    def limit(jobs: int, **lane: str) -> Limit:
+        return Limit(Lane(**lane), jobs, "ann", "", datetime.now(UTC))
+
+    bulk, tape, site = limit(2, site=SITE, queue="bulk"), limit(1, target="tape"), limit(9, site=SITE)
+
+    def take(number: int, queue: str, target: str, *limits: Limit) -> Limit | None:
+        lane, place = Lane(SITE, queue, target), Place("run", 1, number)
+        [taken] = claims.together([claims.taking(place, SITE, [f"/{number}"], lane=lane, limits=limits)])
+        return taken.limit if isinstance(taken, Full) else None
+
+    assert take(1, "bulk", "tape", site, bulk, tape) is None
+    assert take(2, "bulk", "tape", site, bulk, tape) == tape
+    assert take(3, "bulk", "cloud", site, bulk) is None
+    assert take(4, "bulk", "cloud", site, bulk) == bulk
+    assert take(5, "default", "cloud", site) is None
+    claims.release(Place("run", 1, 1))
+    assert take(6, "bulk", "tape", site, bulk, tape) is None
+
+
+def test_claims_of_the_layout_before_are_kept_and_brought_up_to_this_one(claims: Claims, url: str) -> None:
+    claims.take(OURS, SITE, ["/a"], turn=1)
+    for statement in (
+        "ALTER TABLE claim_holders DROP COLUMN queue",
+        "ALTER TABLE claim_holders DROP COLUMN target",
+        "ALTER TABLE claim_holders DROP COLUMN silent_us",
+        "UPDATE claim_schema SET version = 1",
+    ):
+        raw(url, lambda connection, statement=statement: connection.execute(text(statement)))
+    other = Claims(url)
+    assert other.take(THEIRS, SITE, ["/a", "/b"])[1].keys() == {"/a"}
+    other.close()
 
 
 def test_a_claim_of_the_version_before_can_be_taken_over(claims: Claims, url: str) -> None:

@@ -24,9 +24,12 @@ def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     assert '"reason":"visitors"' in told.replace(": ", ":")
 
     bounded = machine.run("limits", "set", "--site", "london", "--jobs", "2", "--reason", "a rebuild")
-    assert bounded.stdout == "At most 2 jobs at a time at site london, whatever its runs may do.\n"
+    assert bounded.stdout == "At most 2 jobs at a time at site london, whatever the runs may do.\n"
     [listed] = machine.json("limits", "list")
     assert (listed["site"], listed["jobs"], listed["reason"]) == ("london", 2, "a rebuild")
+    queued = machine.run("limits", "set", "--site", "london", "--queue", "default", "--jobs", "3")
+    assert queued.stdout == "At most 3 jobs at a time at queue default of site london, whatever the runs may do.\n"
+    machine.run("limits", "set", "--site", "london", "--queue", "default", "--jobs", "off")
     wrong = machine.run("limits", "set", "--site", "londn", "--jobs", "2")
     assert (wrong.returncode, "did you mean `london`?" in wrong.stderr) == (2, True)
     assert machine.run("limits", "set", "--site", "london", "--jobs", "off").returncode == 0

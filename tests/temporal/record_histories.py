@@ -11,7 +11,7 @@ from activities.router_line import tell_router
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
 from orchestrator.reporting.progress import run_progress
-from orchestrator.runs import RunError, cancel, decide, pause, resume, run_report, set_limits, start_run
+from orchestrator.runs import RunError, cancel, decide, pause, resume, retry_failed, run_report, set_limits, start_run
 from orchestrator.settings import Settings
 from orchestrator.start_records import start_records
 from tests.local_hub import LocalHub
@@ -133,6 +133,31 @@ async def test_a_paced_run_is_recorded(
         await _write(client, run, "run-policy-paced")
     for number, segment in enumerate(sorted(segments)[:2]):
         await _write(client, segment, f"run-batches-{story}-{number}")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_that_adapts_and_tries_again_is_recorded(client: Client, settings: Settings, hub: LocalHub) -> None:
+    """Its concurrency grows, a person sets a number and gives it back, failed files go into a round of their own."""
+    hub.fill(60)
+    denied = {"kind": "path_fail", "code": "EACCES", "times": 1}
+    sick = {"name": "sick", "action": denied, "match": {"file": "*/f0005[0-2].mov"}}
+    hub.faults(sick, {"name": "slow", "action": {"kind": "slow", "seconds": 0.4}})
+    policy = a_policy(files=2, retry=LADDER)
+    bounds = type(policy.run).model_validate({**policy.run.model_dump(), "concurrency": {"min": 2, "max": 8}})
+    run = await start_run(
+        client, settings, policy.model_copy(update={"run": bounds}), actor="ann", reason="a recording"
+    )
+    async with asyncio.timeout(60):
+        while (await run_progress(client, run)).status.adapted is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        [segment] = (await run_progress(client, run)).status.open_segments
+        await set_limits(client, run, NewLimits(actor="bob", reason="visitors", concurrency=3))
+        await set_limits(client, run, NewLimits(actor="bob", reason="they left", adapts=True))
+        hub.faults(sick)
+        await retry_failed(client, run, actor="bob", reason="unlocked")
+        assert (await run_report(client, run)).outcomes.done == 60
+    await _write(client, run, "run-policy-adapting")
+    await _write(client, segment, "run-batches-adapting")
 
 
 @pytest.mark.usefixtures("worker")

@@ -24,8 +24,8 @@ from activities.hub.client import Hub
 from activities.hub.credentials import credentials_from
 from activities.hub.namespace import FileRecord
 from activities.inventory import write_inventory
+from activities.limits import JobLimits
 from activities.selection import PlanRequest, make_plan
-from activities.site_limits import SiteLimits
 from activities.storage import Storage, open_storage
 from activities.submission import micros
 from activities.submit import SubmitBatch, Submits, SubmittedBatch
@@ -97,7 +97,7 @@ class Batches:
         )
         audit = Audit(self._log)
         submits = Submits(
-            self._client, self.storage, audit, Claiming(self._client, audit, self.claims), SiteLimits(self._log)
+            self._client, self.storage, audit, Claiming(self._client, audit, self.claims), JobLimits(self._log)
         )
         return asyncio.ensure_future(environment.run(submits.submit_batch, request))
 

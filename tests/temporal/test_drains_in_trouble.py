@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from temporalio.client import Client
 from activities.holds import Holds
 from activities.ledger.log import AuditLog
 from activities.storage import open_storage
-from orchestrator.runs import cancel, start_run
+from orchestrator.runs import cancel, run_status, start_run
 from orchestrator.settings import Settings
 from orchestrator.watches import Watches
 from orchestrator.worker import working
@@ -227,3 +227,33 @@ async def test_what_was_seen_of_sustain_outlives_the_worker(hub: LocalHub, setti
     measured = datetime.fromisoformat(first["measured"]).timestamp()
     assert first["act"] == "drain"
     assert 2 < measured - began < 7  # with the worker's memory alone it would have begun anew: 7 s and more
+
+
+async def test_a_drain_that_waits_for_its_window_goes_on_at_once_when_the_pool_becomes_critical(
+    hub: LocalHub, watches: Watches, settings: Settings, client: Client
+) -> None:
+    hub.fill(30, size=FILE)  # 7.5 of 16 MiB
+    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(datetime.now(UTC).weekday() + 3) % 7]
+    bounds = f', windows: [{{days: {day}, from: "01:00", to: "02:00"}}], rate: {{files_per_minute: 1}}'
+    await put(watches, a_drain("upper: 40%, lower: 30%, critical: 75%, check_every: 1s, hold_down: 1h", run=bounds))
+    status = await status_with(watches, state="draining", run="drain-")
+
+    async def is_held() -> bool:
+        return "its window" in ((await run_status(client, status.run or "")).waits_for or "")
+
+    await until(is_held)
+    hub.fill(24, size=FILE, folder="b", suffix="keep")  # 13.5 of 16 MiB
+    hub.call("POST", "/_local/recount")
+
+    async def is_urgent() -> bool:
+        return bool(records(settings, "run.limits_set"))
+
+    await until(is_urgent)
+    await until(lambda: has_ended(client, status.run or ""), within=30)
+    [hurried] = records(settings, "run.limits_set")
+    assert hurried["after"] == {"concurrency": 2, "rate": None, "window": False}
+    assert "pool london/sas1 at 84.4% is critical" in hurried["reason"]
+
+
+async def has_ended(client: Client, run: str) -> bool:
+    return (await run_status(client, run)).state.final

@@ -38,4 +38,4 @@ async def test_a_start_that_no_worker_heard_of_in_time_is_missed(client: Client,
                 break
             await asyncio.sleep(0.1)
     assert {one["state"] for one in found} == {"missed"}
-    assert found[0]["why"] == "nothing could start it until 1:00:00 after its time (catch_up)"
+    assert found[0]["why"] == "nothing could start it within 1h of its time (catch_up)"

@@ -11,7 +11,7 @@ import pytest
 from temporalio.client import Client
 
 from activities.audit import AuditLog
-from activities.site_limits import SiteLimits
+from activities.limits import JobLimits, Lane
 from orchestrator.reporting.progress import run_progress
 from orchestrator.runs import (
     RunError,
@@ -105,9 +105,9 @@ class TestLiveLimits:
             await until_in_flight(client, run, 16)
             assert time.monotonic() - began < 5
         async with working(settings, client):
-            hub.faults()
             await until_in_flight(client, run, 16)
             assert (await run_status(client, run)).concurrency == 16
+            hub.faults()
             await cancel(client, run, actor="ann")
             assert (await run_report(client, run)).outcomes.total == 60
 
@@ -161,17 +161,16 @@ class TestALimitOfASite:
     async def test_holds_for_all_runs_together_and_is_lifted_in_seconds(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
-        limits = SiteLimits(AuditLog(settings.audit.get_secret_value()))
-        limits.put("london", 3, actor="ann", reason="the array is being rebuilt", key="1")
-        limits.put("paris", 1, actor="ann", reason="", key="2")
+        limits = JobLimits(AuditLog(settings.audit.get_secret_value()))
+        limits.put(Lane("london"), 3, actor="ann", reason="the array is being rebuilt", key="1")
+        limits.put(Lane("paris"), 1, actor="ann", reason="", key="2")
+        limits.put(Lane("london", "default"), 5, actor="ann", reason="", key="4")
         hub.fill(12)
         hub.fill(12, folder="b", suffix="mxf")
         hub.faults(slow(4))
         runs = []
         for suffix in ("mov", "mxf"):
-            policy = a_policy(files=1, concurrency=4)
-            rule = policy.select.rules[0].model_copy(update={"match": Member("type", (suffix,))})
-            policy = policy.model_copy(update={"select": policy.select.model_copy(update={"rules": (rule,)})})
+            policy = of_type(a_policy(files=1, concurrency=4), suffix)
             runs.append(await start_run(client, settings, policy, actor="ann", reason="a test"))
 
         async def says_why() -> bool:
@@ -184,13 +183,28 @@ class TestALimitOfASite:
             most = max(most, working_jobs(hub))
             await asyncio.sleep(0.1)
         assert most == 3
-        limits.put("london", None, actor="bob", reason="it is whole again", key="3")
+        limits.put(Lane("london"), None, actor="bob", reason="it is whole again", key="3")
+        async with asyncio.timeout(5):
+            while working_jobs(hub) < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        limits.put(Lane("london", "default"), None, actor="bob", reason="its nodes are back", key="5")
         async with asyncio.timeout(5):
             while working_jobs(hub) < 8:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         hub.faults()
         for run in runs:
             assert (await run_report(client, run)).outcomes.done == 12
+
+
+def of_type(policy: Policy, suffix: str) -> Policy:
+    """Give the same policy for other files."""
+    rule = policy.select.rules[0].model_copy(update={"match": Member("type", (suffix,))})
+    return policy.model_copy(update={"select": policy.select.model_copy(update={"rules": (rule,)})})
+
+
+def lost(hub: LocalHub) -> int:
+    """Count the tries of files that failed."""
+    return len(hub.call("GET", "/api/jobstats/", params={"page_size": 0, "state": "failed"})["results"])
 
 
 def working_jobs(hub: LocalHub) -> int:
@@ -353,26 +367,37 @@ SICK = {"name": "sick", "action": {"kind": "path_fail", "code": "target_error", 
 @pytest.mark.usefixtures("worker")
 class TestTheBreaker:
     @pytest.mark.long
-    async def test_opens_for_a_sick_target_and_recovers_by_itself(
+    async def test_opens_for_a_sick_target_while_another_goes_on_and_recovers_by_itself(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
-        hub.fill(100)
-        hub.faults(SICK)
-        retry = "{failed_files: {attempts: 3, wait: [1s]}}"
-        breaker = "\nbreaker: {stop_at: {percent: 50%, after_files: 20}, probe: 3s}"
-        policy = a_policy(files=5, concurrency=2, retry=retry + breaker)
-        run = await start_run(client, settings, policy, actor="ann", reason="a test")
-        await until(lambda: is_held(client, run))
-        waits = (await run_status(client, run)).waits_for or ""
+        after_files, batch, slots = 20, 5, 2
+        hub.fill(100, suffix="mxf")
+        hub.fill(300, folder="b")
+        hub.faults({**SICK, "match": {"file": "*.mxf"}}, slow(0.1))
+        breaker = f"\nbreaker: {{stop_at: {{percent: 50%, after_files: {after_files}}}, probe: 1s}}"
+        retry = "{failed_files: {attempts: 3, wait: [1s]}}" + breaker
+        sick, well = (
+            of_type(a_policy(files=batch, concurrency=slots, run=f", target: {target}", retry=retry), suffix)
+            for target, suffix in (("tape", "mxf"), ("disk", "mov"))
+        )
+        runs = [await start_run(client, settings, policy, actor="ann", reason="a test") for policy in (sick, well)]
+        await until(lambda: is_held(client, runs[0]))
+        waits = (await run_status(client, runs[0])).waits_for or ""
         assert "the breaker is open since" in waits and "100% of the last 20 files failed" in waits
-        await asyncio.sleep(4)
-        assert len(hub.jobs()) <= 4 + 2 + 2
+        assert lost(hub) <= after_files + slots * batch
+        async with asyncio.timeout(60):
+            report = await run_report(client, runs[1])
+        assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 300)
+        probes = [body for body in bodies(settings, runs[0], "breaker.changed") if body["stand"] == "probing"]
+        assert len(probes) >= 3
+        assert lost(hub) <= after_files + slots * batch + (len(probes) + 1) * batch
         hub.faults()
         async with asyncio.timeout(60):
-            report = await run_report(client, run)
+            report = await run_report(client, runs[0])
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 100)
-        stands = [body["stand"] for body in bodies(settings, run, "breaker.changed")]
+        stands = [body["stand"] for body in bodies(settings, runs[0], "breaker.changed")]
         assert stands[:2] == ["open", "probing"] and stands[-1] == "closed"
+        assert bodies(settings, runs[1], "breaker.changed") == []
 
     @pytest.mark.long
     async def test_lets_nothing_begin_while_the_site_is_not_healthy(

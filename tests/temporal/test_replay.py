@@ -33,6 +33,8 @@ def test_every_story_of_every_workflow_is_recorded() -> None:
     assert recorded >= {f"run-policy-{story}" for story in STORIES}
     assert recorded >= {
         "run-policy-paced",
+        "run-policy-adapting",
+        "run-batches-adapting",
         "run-batches-paced-0",
         "run-batches-handed-over-0",
         "run-batches-handed-over-1",

@@ -1,6 +1,5 @@
-"""A schedule on a real engine starts its policy once; after an outage it catches up, or says what it missed."""
+"""The Schedules of ours on a real engine: what the keeper tells of them, and how one takes the place of another."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,17 +12,14 @@ from temporalio.testing import ActivityEnvironment
 from activities import schedules
 from activities.audit import Audit
 from activities.cut_off import MOST_CUT_OFF, cut_off
-from activities.ledger.log import AuditLog
 from activities.schedule_form import NOT_YET
 from activities.schedule_keeper import Keep, ScheduleKeeper, due, held_back
 from activities.schedules import Found
 from orchestrator.applied import Schedules, Wanted
 from orchestrator.catalog import LoadedPolicy, read_policy
 from orchestrator.engine import Engine, open_engine
-from orchestrator.runs import run_report
 from orchestrator.settings import Settings, load_settings
 from orchestrator.start_records import start_records
-from orchestrator.worker import working
 from tests.local_hub import LocalHub
 from tests.machine import Process, temporal_process
 from workflows.ids import fired_id
@@ -61,57 +57,6 @@ def settings(tmp_path: Path, temporal: Process, hub: LocalHub) -> Settings:
 async def engine(settings: Settings) -> AsyncIterator[Engine]:
     async with open_engine(settings) as opened:
         yield opened
-
-
-async def until(moment: datetime) -> None:
-    await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
-
-
-async def records(settings: Settings, policy: str, wanted: int) -> list[dict[str, Any]]:
-    """Wait until so many starts of a policy are told."""
-    found: list[dict[str, Any]] = []
-    for _ in range(200):
-        found = start_records(settings, policy=policy, state=None, limit=100)
-        if len(found) >= wanted:
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{len(found)} starts of {policy} after 20 s, {wanted} are wanted: {found}")
-
-
-@pytest.mark.long
-async def test_a_start_during_an_outage_is_caught_up_once_or_told_as_missed(
-    engine: Engine, settings: Settings, temporal: Process, hub: LocalHub
-) -> None:
-    hub.fill(3)
-    patient, hasty = every_minute("patient", "6h"), every_minute("hasty", "10s")
-    catalog = {"patient": patient, "hasty": hasty}
-    if datetime.now(UTC).second > 50:
-        await asyncio.sleep(12)
-    difference = await engine.applying.difference(catalog)
-    await engine.applying.apply(difference, catalog, actor="ann", reason="a test")
-    applied = datetime.now(UTC)
-    meant = applied.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    await until(meant - timedelta(seconds=2))
-    temporal.kill()
-    await until(meant + timedelta(seconds=16))
-    temporal.start()
-    async with working(settings, engine.client):
-        [caught] = await records(settings, "patient", 1)
-        assert (caught["state"], datetime.fromisoformat(caught["scheduled"])) == ("begun", meant)
-        await run_report(engine.client, caught["run"])
-        start = ScheduledStart(policy=patient.policy, version=1, trigger=0)
-        fired = engine.client.get_workflow_handle(fired_id(start.fire_in(settings.task_queue), meant))
-        assert (await fired.describe()).workflow_type == "Fire", "the engine names it as we expect"
-        keeper = a_keeper(engine, timedelta(seconds=2))
-        for _ in range(2):  # A second look finds nothing new.
-            await ActivityEnvironment().run(keeper.keep_schedules, Keep(looked=None))
-        [missed] = await records(settings, "hasty", 1)
-        assert (missed["state"], datetime.fromisoformat(missed["scheduled"])) == ("missed", meant)
-        assert "catch_up" in missed["why"]
-        assert len(start_records(settings, policy="patient", state=None, limit=100)) == 1
-    heard = [one.body["policy"] for one in engine.log.records(event="start.wished")]
-    assert heard == ["patient"]
-    assert AuditLog(settings.audit.get_secret_value()).verify().ok
 
 
 async def look(engine: Engine, looked: datetime | None = None) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workflows.breaking import BreakerChange, Stand, Tried
+from workflows.breaking import BreakerChange, BreakerState, BreakerSwitch, Stand, Tried
 from workflows.pace import Note, Pace, PaceState, tried_in
 from workflows.plan import OutcomeCounts
 from workflows.retrying import Breaker, StopAt
@@ -193,7 +193,7 @@ def test_a_person_lets_one_batch_try_and_no_word_is_lost_over_a_hand_over() -> N
 
 def test_what_was_skipped_or_cancelled_says_nothing_of_the_target() -> None:
     counts = OutcomeCounts(done=3, skipped={"changed": 4}, failed={"timeout": 2}, cancelled=5)
-    assert tried_in(counts, 7) == Tried(era=7, done=3, failed=2)
+    assert tried_in(counts, Tried(era=7)) == Tried(era=7, done=3, failed=2)
     pace = Pace(a_breaker(), None, PaceState())
     for _ in range(50):
         pace.ended(Tried(), 4, START)
@@ -206,3 +206,21 @@ def test_small_batches_share_a_group_so_that_the_state_stays_small() -> None:
         pace.ended(Tried(done=10), 4, START)
     assert len(pace.state.breaker.groups) <= 11
     assert len(pace.state.model_dump_json()) < 1_000
+
+
+def test_a_batch_that_a_window_cut_goes_again_only_as_the_breaker_lets_it() -> None:
+    switch = BreakerSwitch(a_breaker(stop_at={"consecutive_jobs": 1}), BreakerState())
+    cut = switch.begun()
+    assert switch.lets_again(cut)
+    switch.ended(Tried(era=switch.begun(), failed=5), 4, START)
+    assert not switch.lets_again(cut)
+    switch.tick(after(15 * 60))
+    assert switch.lets_again(cut)
+    assert switch.begun() == cut + 1
+    assert not switch.lets_again(cut) and switch.lets_again(cut + 1)
+
+
+def test_who_only_hears_of_an_open_breaker_waits_for_its_probe() -> None:
+    change = BreakerChange(stand=Stand.OPEN, at=START, why="sick", probe_at=after(60))
+    assert [change.may_try(after(seconds)) for seconds in (59, 60)] == [False, True]
+    assert not change.model_copy(update={"probe_at": None}).may_try(after(10**6))

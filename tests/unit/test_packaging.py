@@ -34,14 +34,14 @@ def requirements(*extras: str) -> list[Requirement]:
 
 
 def test_what_we_import_is_declared() -> None:
-    declared = {canonicalize_name(one.name) for one in requirements()}
+    declared = {canonicalize_name(one.name) for one in requirements("otel")}  # Imported only where it is wanted.
     owners = importlib.metadata.packages_distributions()
     missing = {name for name in imported() if not declared & {canonicalize_name(one) for one in owners.get(name, [])}}
     assert not missing
 
 
 def test_every_dependency_has_a_lower_and_an_upper_bound_or_is_exact() -> None:
-    for one in requirements("postgres", "dev"):
+    for one in requirements("postgres", "otel", "dev"):
         operators = {specifier.operator for specifier in one.specifier}
         assert operators & {">=", "=="}, one
         assert operators & {"<", "=="} or one.name.startswith("types-") or one.name == "packaging", one
@@ -53,7 +53,7 @@ def test_the_tested_versions_are_exact_and_within_the_ranges() -> None:
         name, _, version = line.partition("==")
         assert version, line
         pinned[canonicalize_name(name)] = version
-    for one in requirements("postgres", "dev"):
+    for one in requirements("postgres", "otel", "dev"):
         assert one.specifier.contains(pinned[canonicalize_name(one.name)], prereleases=True), one
 
 

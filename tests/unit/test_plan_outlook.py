@@ -118,14 +118,6 @@ def test_a_deletion_asks_a_person_unless_the_policy_agrees_by_itself() -> None:
     assert (small.asks, small.asks_nobody) == ("the hub workflow delete deletes data", True)
 
 
-def test_words_that_are_not_run_yet_are_named() -> None:
-    policy = made_policy(
-        slo={"last_success": {"warn": "24h"}},
-    )
-    found = standing(policy, plan_of(5), None, NOW)
-    assert found.unready == ("slo",)
-
-
 @pytest.mark.parametrize(("workflow", "frees"), [("migrate", True), ("delete", True), ("premigrate", False)])
 def test_only_what_gives_blocks_back_changes_a_pool(workflow: str, frees: bool) -> None:
     assert frees_space(made_policy(run={"workflow": workflow})) is frees

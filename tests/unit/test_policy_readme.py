@@ -86,7 +86,7 @@ def test_the_example_names_every_default() -> None:
 
 def test_the_example_shows_the_defaults_of_run_retry_and_breaker() -> None:
     shown = load_policy(EVERY_KEY.encode())
-    own = {"fields": {}, "deadline": None, "rate": None, "windows": ()}
+    own = {"fields": {}, "deadline": None, "rate": None, "windows": (), "target": None}
     assert shown.run.model_copy(update=own) == Run(workflow="migrate")
     assert shown.retry.model_copy(update={"quarantine": None}) == Retry()
     assert shown.breaker == Breaker()

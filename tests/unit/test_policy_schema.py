@@ -22,7 +22,8 @@ VALIDATOR = Draft7Validator(SCHEMA)
 
 # What no schema sees: things that must fit between places, and texts whose grammar is more than a pattern.
 BETWEEN = (
-    "after-itself", "class-", "cron-", "discovery-", "glob-", "manifest-with-paths", "misspelt-class", "path-", "zone-",
+    "after-itself", "class-", "concurrency-bounds-turned", "cron-",
+    "discovery-", "glob-", "manifest-with-paths", "misspelt-class", "path-", "zone-",
     "rules-all-keep", "schedule-", "sites-twice", "slo-", "source-via", "stages-", "test-", "tests-", "threshold-",
     "trigger-twice", "windows-", "control-character", "duplicate-rule", "duration-of-nothing", "duration-of-ages",
     "percent-", "size-beyond",

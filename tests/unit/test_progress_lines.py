@@ -5,9 +5,10 @@ from typing import Any
 
 from orchestrator.cli.progress import detail, doing, ends, facts, headline, moves, waits_for
 from orchestrator.reporting.standing import EtaRange, Pace, Standing
+from workflows.adapting import Between, SlotsStep
 from workflows.plan import OutcomeCounts, Plan
 from workflows.progress import RunProgress, combine
-from workflows.run import Phase, RunState, RunStatus
+from workflows.run import Phase, RunState, RunStatus, StageRecord, StageState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLAN = Plan(digest="d", manifest="plans/d", policy_digest="p", as_of_us=0, files=100, bytes=1000, batches=1)
@@ -60,3 +61,38 @@ def test_before_anything_is_known_no_end_is_promised() -> None:
 def test_the_account_is_closed_without_waiting_for_itself() -> None:
     one = progress(RunState.RUNNING, Phase.REPORT, waits_for="the account of every file")
     assert headline(one) == "closing the account"
+
+
+def test_the_share_of_a_campaign_is_of_the_whole_run_and_never_goes_back() -> None:
+    ahead, waiting, working, ended = StageState.AHEAD, StageState.WAITING, StageState.WORKING, StageState.ENDED
+
+    def share(done: int, *states: StageState, failed: int = 0) -> float:
+        names = ("premigrate", "wait 7d", "migrate")
+        stages = tuple(
+            StageRecord(number=number, what=what, state=state)
+            for number, (what, state) in enumerate(zip(names, states, strict=True), 1)
+        )
+        counts = OutcomeCounts(done=done, failed={"timeout": failed} if failed else {})
+        return progress(RunState.RUNNING, Phase.WORK, plan=PLAN, counts=counts, stages=stages).share
+
+    shares = [
+        share(0, working, ahead, ahead),
+        share(50, working, ahead, ahead),
+        share(90, working, ahead, ahead, failed=10),
+        share(98, working, ahead, ahead, failed=2),
+        share(98, ended, waiting, ahead, failed=2),
+        share(98, ended, ended, waiting, failed=2),
+        share(0, ended, ended, working, failed=2),
+        share(49, ended, ended, working, failed=2),
+        share(98, ended, ended, ended, failed=2),
+    ]
+    assert shares == sorted(shares)
+    assert (shares[1], shares[4], shares[-1]) == (0.25, 0.5, 1.0)
+
+
+def test_a_concurrency_that_adapts_tells_its_bounds_and_why_it_is_where_it_is() -> None:
+    step = SlotsStep(at=NOW, before=8, slots=16, why="throughput grew by 97% with 8 jobs")
+    known: dict[str, Any] = {"plan": PLAN, "concurrency": 16, "bounds": Between(least=2, most=32), "adapted": step}
+    lines = facts(Standing(progress=progress(RunState.RUNNING, Phase.WORK, **known), at=NOW))
+    assert lines["Adapts"].startswith("16 jobs at a time, between 2 and 32 (since ")
+    assert lines["Adapts"].endswith(": throughput grew by 97% with 8 jobs)")
