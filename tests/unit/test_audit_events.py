@@ -6,7 +6,8 @@ from pathlib import Path
 from activities.ledger.events import BODY, Event
 
 ROOT = Path(__file__).parents[2]
-TOLD = re.compile(r'"((?:run|plan|approval|round|stage|files|job|window|breaker)\.[a-z_]+)"')
+# A template of a page, such as "run.html", is none.
+TOLD = re.compile(r'"(?![a-z]+\.html")((?:run|plan|approval|round|stage|files|job|window|breaker)\.[a-z_]+)"')
 BY_NAME = re.compile(r"\bEvent\.([A-Z_]+)\b")
 
 

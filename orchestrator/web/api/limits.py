@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from activities.limits import JobLimits, Lane, Limit
@@ -13,7 +13,7 @@ from orchestrator.holding import known_sites
 from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.api.holds import new_key
 from orchestrator.web.installation import engine, installation
-from orchestrator.web.parameters import Answer, Body, Reason, Site
+from orchestrator.web.parameters import Answer, Body, Reason, Site, needs_one_of
 from orchestrator.web.problems import declared, unknown
 
 router = APIRouter(prefix="/limits", tags=["limits"], route_class=Guarded)
@@ -39,6 +39,10 @@ class LimitList(Answer):
 
 class NewLimit(Body):
     """A new limit of a site, of a queue of that site, or of a target; `off` lifts the one that holds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**needs_one_of("site", "target"), "dependentRequired": {"queue": ["site"]}}
+    )
 
     site: Site = ""
     queue: Annotated[Site, Field(description="A queue of the site.")] = ""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from orchestrator import runs
 from orchestrator.engine import Engine
 from orchestrator.holding import resume_run
+from orchestrator.retrying import try_again
 from orchestrator.run_pages import known_run
 from orchestrator.web.access import APPROVES, STEERS, Guarded, Who
 from orchestrator.web.installation import answered, engine
@@ -88,6 +89,22 @@ class Skipping(Why):
     """A stage to leave out; default: the one that waits now."""
 
     stage: Maybe[Annotated[int, Field(ge=1, le=20)]] = None
+
+
+class Retrying(Why):
+    """Which failed files: those with an error, which is a reason or a part of a message, or all."""
+
+    error: Maybe[Annotated[str, Field(min_length=1, max_length=500)]] = None
+
+
+class Retried(Answer):
+    """What is tried again, by the reason of its failure, and in which run; `aside` are in quarantine."""
+
+    run: str
+    is_open: bool
+    files: dict[str, int]
+    aside: int
+    begun: str | None
 
 
 class NewRate(Body):
@@ -191,6 +208,20 @@ async def set_limits(request: Request, who: Who, run: RunName, wanted: Setting) 
         window=wanted.window,
     )
     return _steered(await answered(lambda: runs.set_limits(there.client, run, limits)))
+
+
+@router.post(
+    "/retry-failed", summary="Try failed files again", status_code=202, dependencies=[STEERS], responses=_ANSWERS
+)
+async def retry_failed(request: Request, who: Who, run: RunName, wanted: Retrying) -> Retried:
+    """Try the failed files again: of an open run in a further round of its stage, of an ended one in a new run."""
+    there = await _known(request, run)
+    error = wanted.error or ""
+    return Retried.model_validate(
+        await answered(
+            lambda: try_again(there.client, there.settings, run, actor=who.actor, reason=wanted.reason, error=error)
+        )
+    )
 
 
 @router.post("/approve", summary="Approve a plan", dependencies=[APPROVES], responses=_ANSWERS)

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from orchestrator.auditing.proof import Proof, prove
 from orchestrator.auditing.watching import ChainWatch
@@ -73,6 +74,15 @@ class Pages:
         return prove(self.engine.log, self.live.storage, self.engine.settings.public_keys)
 
 
+class Last(Route):
+    """A route for what no other one knows: where one does, and the method alone is wrong, that one says so."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match in part only, behind every other one that does."""
+        found, child = super().matches(scope)
+        return (Match.PARTIAL if found is Match.FULL else found), child
+
+
 class Dashboard:
     """Routes to the pages; everything but the sign-in is for those who are signed in."""
 
@@ -115,7 +125,7 @@ class Dashboard:
             self._post("/audit/verify", lambda pages: pages.audit.verify),
             self._get("/audit/{seq:int}", lambda pages: pages.audit.record),
             Mount("/static", StaticFiles(directory=STATIC), name="static"),
-            Route("/{path:path}", self._open(self.nothing_here), methods=["GET"]),
+            Last("/{path:path}", self._open(self.nothing_here), methods=["GET"]),
         ]
 
     async def close(self) -> None:

@@ -101,7 +101,7 @@ def ended_runs(
     said += [f'"state":"{state}"'] if state in STATES else []
     wanted = Wanted(event=Event.RUN_ENDED, said=tuple(said))
     page = log.find(wanted, before=before, after=after, limit=limit)
-    begun = log.of_runs([str(one.run) for one in page.records], Event.RUN_STARTED)
+    begun = log.first_of_runs([str(one.run) for one in page.records], Event.RUN_STARTED)
     newer = None if before is None and after is None else page.newer
     rows = [ended_row(one, begun.get(str(one.run))) for one in reversed(page.records)]
     return Rows(rows, page.older, newer)
