@@ -26,7 +26,7 @@ demo: install ## Tier 2,000 files on this machine, and prove that nothing was lo
 	@$(BIN)/orchestrator demo
 
 test: install ## Run the tests that take less than ten seconds each
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not long"
 
 proofs: install ## Run the long ones: kills, outages, storms, hundreds of examples
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m long

@@ -18,11 +18,11 @@ from pydantic import SecretStr
 
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.health import application
 from orchestrator.services import free_port
 from orchestrator.settings import load_settings
 from orchestrator.stack import temporal_service
 from orchestrator.temporal import connect
+from orchestrator.web.app import application
 from orchestrator.web.signature import signed_headers
 from orchestrator.worker import working
 from tests.local_hub import LocalHub

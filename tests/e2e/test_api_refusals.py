@@ -1,6 +1,7 @@
 """Every route of the API refuses clearly: no token, wrong role, bad bodies, unknown names, path tricks. Never a 500."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -86,7 +87,8 @@ class Operation(NamedTuple):
         return self.path.format(**names) + ("?" + str(httpx.QueryParams(query)) if query else "")
 
 
-DOCUMENT = application(load_settings(state_dir="/nowhere")).openapi()
+with tempfile.TemporaryDirectory() as anywhere:
+    DOCUMENT = application(load_settings(state_dir=anywhere)).openapi()
 OPERATIONS = [
     Operation(method.upper(), path, described)
     for path, methods in DOCUMENT["paths"].items()

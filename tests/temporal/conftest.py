@@ -21,6 +21,8 @@ def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("temporal")
     port = free_port()
     service: Service = temporal_service(load_settings(state_dir=folder), port, folder / "temporal.log")
+    # Each test has a worker of its own name, and a server knows a hundred.
+    service.command += ["--dynamic-config-value", "matching.maxDeployments=100000"]
     service.start()
     try:
         service.wait_until_ready()

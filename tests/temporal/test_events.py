@@ -15,8 +15,8 @@ from activities.ledger.events import Event
 from activities.ledger.log import AuditLog
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.health import application
 from orchestrator.settings import Settings
+from orchestrator.web.app import application
 from orchestrator.web.signature import signed_headers
 from tests.local_hub import LocalHub
 

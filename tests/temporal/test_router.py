@@ -16,11 +16,11 @@ from activities.ledger.records import Stored
 from activities.router_line import RouterBusy, RouterLine
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.health import application
 from orchestrator.routes import router, router_status
 from orchestrator.services import free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.stack import temporal_service
+from orchestrator.web.app import application
 from orchestrator.web.signature import signed_headers
 from orchestrator.worker import working
 from workflows.events import CloudEvent
