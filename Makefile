@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install ## Tier 2,000 files on this machine, and prove that nothing was lost
 	@$(BIN)/orchestrator demo
 
-test: install ## Run the tests that take less than ten seconds each
+test: install ## Run the tests that take less than eight seconds each
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not long"
 
 proofs: install ## Run the long ones: kills, outages, storms, hundreds of examples

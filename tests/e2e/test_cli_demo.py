@@ -9,6 +9,7 @@ import pytest
 from tests.machine import Machine
 
 
+@pytest.mark.long
 def test_the_demo_proves_that_nothing_is_lost(machine: Machine) -> None:
     shutil.copy(Path(__file__).parents[2] / "policies" / "archive-cold-media.yaml", machine.policies)
     found = machine.json("demo", "--files", "300")

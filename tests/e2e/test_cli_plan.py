@@ -96,6 +96,7 @@ def test_past_runs_tell_how_long_a_plan_takes(machine: Machine) -> None:
     assert "at the rate of the only past run" in machine.run("plan", "archive").stdout
 
 
+@pytest.mark.long
 def test_a_diff_names_what_came_and_went_since_the_last_plan_and_against_a_file(machine: Machine) -> None:
     files = machine.fill(10)
     write(machine, "archive")
@@ -117,6 +118,7 @@ def test_a_diff_names_what_came_and_went_since_the_last_plan_and_against_a_file(
     assert "+ /mmfs1/projects/f0001.mov" in said
 
 
+@pytest.mark.long
 def test_a_list_holds_every_file_and_replaces_only_a_list(machine: Machine) -> None:
     machine.fill(5)
     (machine.projects / "bad\udcff.mov").write_bytes(b"x" * 10)
@@ -149,6 +151,7 @@ def test_a_list_of_a_plan_can_be_a_policys_manifest(machine: Machine) -> None:
     assert machine.json("plan", "listed")["files"] == 5
 
 
+@pytest.mark.long
 def test_what_a_run_would_meet_is_said_before_it_starts(machine: Machine) -> None:
     machine.fill(5)
     write(machine, "refused", "guards: {max_files: 3}\n")

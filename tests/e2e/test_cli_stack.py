@@ -51,6 +51,7 @@ def test_up_says_where_the_files_of_its_hub_are(machine: Machine) -> None:
     assert f"{machine.projects.parent} = /mmfs1" in machine.said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["", "wrong"])
 def test_up_warns_of_a_hub_that_cannot_be_used(machine: Machine, local_hub: LocalHub, key: str) -> None:
     address = local_hub.url if key else f"http://127.0.0.1:{free_port()}/api"
@@ -142,6 +143,7 @@ def test_doctor_finds_a_machine_well_and_says_what_is_not(machine: Machine) -> N
     machine.up()
     assert eventually(lambda: "workers on" in machine.run("doctor").stdout)
     found = {one["about"]: one for one in machine.json("doctor")["findings"]}
+    assert found.pop("Notices")["health"] == "warn", "nobody is told of anything yet"
     assert {one["health"] for one in found.values()} == {"ok"}, found
     assert "london" in found["Hub"]["found"]
     ill = machine.run("doctor", TEMPORAL_ADDRESS="127.0.0.1:9", ORCHESTRATOR_STATE_DIR=str(machine.folder / "other"))

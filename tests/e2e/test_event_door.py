@@ -321,6 +321,7 @@ def test_without_a_secret_nothing_is_taken_and_the_answer_says_what_to_set(tmp_p
         assert door.taken() == []
 
 
+@pytest.mark.long
 def test_while_temporal_is_away_the_sender_is_told_to_come_back_and_then_it_is_taken(
     tmp_path: Path,
 ) -> None:

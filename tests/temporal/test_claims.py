@@ -170,6 +170,7 @@ class TestTwoRuns:
 
 @pytest.mark.usefixtures("worker")
 class TestATerminatedRun:
+    @pytest.mark.long
     async def test_keeps_its_files_while_the_hub_works_on_them(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
@@ -223,6 +224,7 @@ class TestATerminatedRun:
         lapse(settings)
         assert (await ended(client, await begun(client, settings, a_policy()))).outcomes.done == 2
 
+    @pytest.mark.long
     async def test_gives_its_files_back_also_when_nobody_meets_them(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

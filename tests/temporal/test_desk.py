@@ -338,6 +338,7 @@ async def test_two_installations_begin_the_same_start_each_for_itself(
             await run_report(client, run)
 
 
+@pytest.mark.long
 async def test_a_desk_whose_audit_was_away_goes_on_without_a_long_history(
     client: Client, settings: Settings, hub: LocalHub
 ) -> None:
@@ -354,6 +355,7 @@ async def test_a_desk_whose_audit_was_away_goes_on_without_a_long_history(
         await run_report(client, str((await begun(client, settings, "late")).run))
 
 
+@pytest.mark.long
 async def test_hundreds_of_wishes_that_came_while_no_worker_worked_are_each_decided_once(
     client: Client, settings: Settings
 ) -> None:

@@ -84,6 +84,7 @@ async def test_a_refused_cancel_leaves_no_job_unwatched(client: Client, settings
     assert report.outcomes.done >= 3
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_hub_that_finds_nothing_for_a_moment_makes_no_file_gone_and_no_job_deleted(
     client: Client, settings: Settings, hub: LocalHub

@@ -77,6 +77,7 @@ def alerts(settings: Settings) -> str:
     return "\n".join(body["why"] for body in records(settings, "pool.alert"))
 
 
+@pytest.mark.long
 async def test_files_that_always_fail_are_left_out_and_those_behind_them_free_the_pool(
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_destination_is_filled_to_its_mark_and_by_no_byte_more(
     check_numbers(records(settings, "pool.decided"))
 
 
+@pytest.mark.long
 async def test_a_freeze_during_a_drain_starts_no_further_run_and_the_thaw_lets_it_go_on(
     hub: LocalHub, watches: Watches, settings: Settings, holds: Holds
 ) -> None:
@@ -142,6 +144,7 @@ async def test_a_freeze_during_a_drain_starts_no_further_run_and_the_thaw_lets_i
     assert acts(settings) == ["drain", "wait", "drain", "end"]
 
 
+@pytest.mark.long
 async def test_a_drain_whose_run_somebody_cancels_rests_and_says_so(
     hub: LocalHub, watches: Watches, settings: Settings, client: Client
 ) -> None:
@@ -179,6 +182,7 @@ async def test_an_open_run_of_the_policy_counts_as_in_flight_and_is_waited_for(
     assert [body["run"] for body in records(settings, "start.begun")] == [run]
 
 
+@pytest.mark.long
 async def test_copying_gives_way_to_a_drain_that_is_urgent_at_the_critical_mark(
     hub: LocalHub, watches: Watches, settings: Settings, client: Client
 ) -> None:

@@ -147,6 +147,7 @@ async def test_what_a_storm_delivers_is_handled_once_and_a_worker_that_comes_lat
     assert sorted(one.body["data"]["n"] for one in kept(settings, Event.EVENT_RECEIVED)) == list(range(100))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_finished_job_of_the_hub_is_an_event(settings: Settings, hub: LocalHub) -> None:
     await apply(settings, drain="event: {type: hub.job, where: {workflow: premigrate}, settle: 0s}")

@@ -28,6 +28,7 @@ def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LocalHub]:
 
 
 @pytest.mark.long
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("how", LOST)
 async def test_every_third_lost_answer_makes_no_second_job(

@@ -163,6 +163,7 @@ class TestRunsOfAFreeze:
         await thaw(engine, done.hold, actor="ann", reason="")
         await end(engine, *runs)
 
+    @pytest.mark.long
     async def test_that_have_just_ended_or_do_not_answer_stop_no_other(self, engine: Engine, slow: LocalHub) -> None:
         runs = [await begun(engine) for _ in range(3)]
         silent = f"{runs[2]}-silent"  # It fails on what it was given, again and again.

@@ -37,6 +37,7 @@ def hub(tmp_path: Path) -> Iterator[LocalHub]:
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_an_alert_starts_its_policy_once_though_followers_die_before_their_cursor_is_stored(
     settings: Settings, client: Client, hub: LocalHub

@@ -91,6 +91,7 @@ class TestARate:
 
 
 class TestLiveLimits:
+    @pytest.mark.long
     async def test_concurrency_changes_in_seconds_and_survives_a_new_worker(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
@@ -122,6 +123,7 @@ class TestLiveLimits:
                 await set_limits(client, run, limits)
         await cancel(client, run, actor="ann")
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("worker")
     async def test_a_pause_until_a_moment_ends_by_itself(
         self, client: Client, settings: Settings, hub: LocalHub
@@ -424,6 +426,7 @@ class TestTheBreaker:
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 60)
         assert [len(bodies(settings, run, event)) for event in ("run.hub_unwell", "run.hub_well")] == [1, 1]
 
+    @pytest.mark.long
     async def test_waits_for_a_person_where_it_does_not_probe(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

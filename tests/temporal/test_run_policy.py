@@ -153,6 +153,7 @@ class TestARun:
 
 @pytest.mark.usefixtures("worker")
 class TestSteering:
+    @pytest.mark.long
     async def test_a_paused_run_begins_nothing_until_it_is_resumed(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

@@ -32,6 +32,7 @@ async def watched(client: Client, settings: Settings, run: str) -> tuple[list[St
 
 @pytest.mark.usefixtures("worker")
 class TestARun:
+    @pytest.mark.long
     async def test_ends_in_the_range_that_was_told_from_a_fifth_on(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:
@@ -51,6 +52,7 @@ class TestARun:
         assert seen[-1].files_left == 0
         assert any(one.lately is not None and one.lately.files_per_second > 1 for one in seen)
 
+    @pytest.mark.long
     async def test_tells_its_errors_and_what_a_pause_makes_of_its_end(
         self, client: Client, settings: Settings, hub: LocalHub
     ) -> None:

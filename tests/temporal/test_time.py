@@ -53,6 +53,7 @@ async def test_a_ladder_of_three_days_is_climbed_in_seconds(
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.long
 async def test_over_a_fortnight_with_changes_of_the_clocks_no_batch_is_sent_outside_its_window(
     skipping: WorkflowEnvironment, hub: LocalHub, tmp_path: Path
 ) -> None:

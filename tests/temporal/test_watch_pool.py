@@ -96,6 +96,7 @@ async def test_ten_policies_on_one_pool_have_one_watcher_and_one_drain_at_a_time
     assert len(set(turns)) >= 4
 
 
+@pytest.mark.long
 async def test_a_pool_whose_lower_mark_cannot_be_reached_is_blocked_with_an_alert_and_not_a_loop(
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:

@@ -55,6 +55,7 @@ async def watches(settings: Settings, client: Client, worker: None) -> AsyncIter
     yield Watches(client, settings.task_queue, open_storage(settings.storage))
 
 
+@pytest.mark.long
 async def test_a_pool_of_many_large_policies_is_watched_and_drained(
     hub: LocalHub, watches: Watches, settings: Settings
 ) -> None:
