@@ -20,6 +20,7 @@ from activities.schedules import Found
 from activities.starting import missed_start, start_key
 from workflows.ids import fired_id
 from workflows.payload import Payload
+from workflows.scheduled import Keep
 from workflows.triggers import Schedule
 
 GRACE = timedelta(minutes=2)
@@ -32,12 +33,6 @@ Held = Sequence[tuple[Hold, datetime | None]]
 """All holds that there ever were, each with the moment at which it was lifted."""
 
 _log = logging.getLogger(__name__)
-
-
-class Keep(Payload):
-    """How far the last look has come; nothing before the first one."""
-
-    looked: datetime | None
 
 
 class Kept(Payload):

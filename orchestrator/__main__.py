@@ -1,5 +1,19 @@
-"""Run the command line as `python -m orchestrator`."""
+"""Where the program begins, as `orchestrator` and as `python -m orchestrator`."""
 
-from orchestrator.cli.main import main
+import os
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; an interrupt while it is still being read ends as one later does."""
+    try:
+        from orchestrator.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        sys.stderr.flush()
+        os._exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

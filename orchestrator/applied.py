@@ -12,12 +12,11 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities import schedules
-from activities.schedule_keeper import Keep
 from activities.schedules import Found, Meanwhile, digest_of
 from workflows.ids import keeper_id
-from workflows.keep_schedules import KeepSchedules
+from workflows.interfaces import KeepSchedules
 from workflows.policy import Policy
-from workflows.scheduled import ScheduledStart
+from workflows.scheduled import Keep, ScheduledStart
 
 __all__ = [
     "ANSWERED_WITHIN", "AS_IT_IS", "Kind", "Meanwhile", "NoWorker", "Putting", "Schedules", "There", "Wanted",

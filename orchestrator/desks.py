@@ -8,7 +8,7 @@ from temporalio.service import RPCError
 
 from orchestrator.runs import of_queue
 from workflows.ids import desk_id
-from workflows.run_desk import RunDesk
+from workflows.interfaces import RunDesk
 
 ANSWER_S = 30.0
 

@@ -13,8 +13,8 @@ from activities.storage import Storage
 from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows.bursts import RouterState, RouterStatus
 from workflows.ids import router_id
+from workflows.interfaces import RouteEvents
 from workflows.policy import Policy
-from workflows.route_event import RouteEvents
 from workflows.routes import PolicyRoutes, table_of
 
 

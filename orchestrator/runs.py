@@ -24,6 +24,7 @@ from activities.holds import check_note
 from activities.starting import hand_in
 from orchestrator.settings import Settings
 from workflows.ids import desk_id
+from workflows.interfaces import RunDesk, RunPolicy
 from workflows.payload import Payload
 from workflows.policy import Policy
 from workflows.run import (
@@ -41,8 +42,6 @@ from workflows.run import (
     RunStatus,
     SkippingStage,
 )
-from workflows.run_desk import RunDesk
-from workflows.run_policy import RunPolicy
 from workflows.starts import Cause, Start, StartState, Wish, wish_for
 
 LATEST_RUNS = "WorkflowType = 'RunPolicy' AND ExecutionStatus != 'ContinuedAsNew'"

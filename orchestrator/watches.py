@@ -19,10 +19,9 @@ from activities.storage import Storage
 from orchestrator.applied import ANSWERED_WITHIN, AS_IT_IS, Putting, There, Wanted, answered
 from workflows import units
 from workflows.ids import watch_id, watch_prefix
+from workflows.interfaces import RunPolicy, WatchPool
 from workflows.policy import Policy
 from workflows.pools import PoolRef, WatchEntry, WatchState, WatchStatus, watch_entries
-from workflows.run_policy import RunPolicy
-from workflows.watch_pool import WatchPool
 
 _AT_ONCE = 20
 _WHAT = "the watched pools"

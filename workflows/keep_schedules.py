@@ -1,23 +1,16 @@
 """The keeper of the schedules: looks again and again whether their calendars reach far enough and what was missed."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
-    from activities.schedule_keeper import Keep, Kept, ScheduleKeeper
+    from activities.schedule_keeper import Kept, ScheduleKeeper
     from workflows.options import KEEP
-    from workflows.payload import Payload
+    from workflows.scheduled import Keep, KeeperStatus
 
 EVERY = timedelta(minutes=5)
-
-
-class KeeperStatus(Payload):
-    """When the keeper looked last, and what it could not renew."""
-
-    looked: datetime | None
-    running_out: tuple[str, ...] = ()
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)

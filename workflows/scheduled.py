@@ -86,3 +86,16 @@ def starts_of(policy: str, site: str, kind: str = "schedule") -> str:
 def key_at(starts: str, meant: datetime) -> str:
     """Give the key of the start that a fire time means, by the beginning of the starts' keys."""
     return f"{starts}/{meant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Keep(Payload):
+    """How far the last look at the Schedules has come; nothing before the first one."""
+
+    looked: datetime | None
+
+
+class KeeperStatus(Payload):
+    """When the keeper of the Schedules looked last, and what it could not renew."""
+
+    looked: datetime | None
+    running_out: tuple[str, ...] = ()

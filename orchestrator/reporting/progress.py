@@ -10,9 +10,9 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from orchestrator.runs import NoSuchRun, ask, run_status
+from workflows.interfaces import RunBatches
 from workflows.progress import FlightProgress, RunProgress, combine
 from workflows.run import Flight, RunState, RunStatus, SegmentStatus
-from workflows.run_batches import RunBatches
 
 FAULTY_AFTER = 3
 """A workflow task that was tried more often than this fails by itself, not for a lost worker."""

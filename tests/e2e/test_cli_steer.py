@@ -35,7 +35,17 @@ def test_limits_are_set_while_a_run_is_open(machine: Machine) -> None:
     assert machine.run("limits", "set", "--site", "london", "--jobs", "off").returncode == 0
     assert machine.json("limits", "list") == []
 
+    nameless = machine.run("limits", "set", "--queue", "default", "--jobs", "3")
+    assert (nameless.returncode, "name what is bounded" in nameless.stderr) == (2, True)
+
+    so_far = machine.run("runs", "files", run, "--limit", "1")
+    assert (so_far.returncode, f"Run {run} is open" in so_far.stderr) == (0, True)
+    dry = machine.run("runs", "retry-failed", run, "--dry-run")
+    assert dry.stdout == f"{run} is open: no such file failed so far.\n"
+
     for arguments, said in (
+        (("--concurrency", "many"), "--concurrency many: write a number of jobs from 1 to 1000, or auto"),
+        (("--concurrency", "auto"), "its policy gives no bounds between which its concurrency could adapt"),
         (("--rate", "fast"), "--rate fast: write it as 60000/min (files), 1GiB/min, 30jobs/min, or off"),
         (("--rate", "7GiBs/min"), "--rate 7GiBs/min: "),
         (("--window", "offf"), "--window offf: did you mean `off`?"),
