@@ -31,10 +31,10 @@ def measure(url: str, files: int, others: int, rounds: int) -> dict[str, float]:
 
     for number in range(rounds):
         place, wanted = Place("ours", 1, number), _paths(f"ours{number}", files)
-        claim, refused = timed("claim", lambda place=place, wanted=wanted: claims.take(place, "london", wanted))
+        claim, refused = timed("claim", partial(claims.take, place, "london", wanted))
         assert not refused
-        assert timed("still held", lambda claim=claim: claims.still_has(claim))
-        timed("give back", lambda place=place: claims.release(place))
+        assert timed("still held", partial(claims.still_has, claim))
+        timed("give back", partial(claims.release, place))
     assert claims.count() == others * files
     claims.close()
     return {step: statistics.median(times) for step, times in took.items()}

@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.overhead import Work, _ask, _until_work_is_taken, hub
+from benchmarks.overhead import Work, _until_work_is_taken, ask, hub
 
 BOUND = 1.1
 POLICY = """\
@@ -125,9 +125,9 @@ def main() -> int:
         policy = load_policy(text.encode(), "quarantine")
         reset = f"{url.removesuffix('/api')}/bench/reset"
         for pair in range(1, given.pairs + 1):
-            asyncio.run(_ask("POST", reset, {"seconds": given.seconds}))
+            asyncio.run(ask("POST", reset, {"seconds": given.seconds}))
             clean = asyncio.run(one_run(settings, policy, given.files))
-            asyncio.run(_ask("POST", reset, {"seconds": given.seconds, "poison": given.every}))
+            asyncio.run(ask("POST", reset, {"seconds": given.seconds, "poison": given.every}))
             sick = asyncio.run(one_run(settings, policy, given.files - poisoned))
             ratios.append(sick.rest / clean.rest)
             told, counts = sick.report, sick.report.outcomes

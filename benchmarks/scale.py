@@ -98,7 +98,7 @@ class Place:
         costs.requests, costs.database, costs.audit = (int(taken[name]) for name in ("requests", "database", "audit"))
 
     def _counters(self) -> dict[str, float]:
-        proof = asyncio.run(overhead._ask("GET", f"{self.url.removesuffix('/api')}/bench/proof"))
+        proof = asyncio.run(overhead.ask("GET", f"{self.url.removesuffix('/api')}/bench/proof"))
         return {
             "worker": _cpu(self.worker),
             "temporal": _cpu(self.temporal),
@@ -132,11 +132,11 @@ def main() -> int:
     work = overhead.Work(SMALL_RUN, 1, given.in_flight, recheck=False)
     with overhead.hub(work) as (url, key), overhead.product(url, key, work) as product:
         place = Place(product.settings, url, psutil.Process(product.worker), _temporal(product.worker))
-        asyncio.run(overhead._ask("POST", f"{url.removesuffix('/api')}/bench/reset", {"seconds": 0.2}))
+        asyncio.run(overhead.ask("POST", f"{url.removesuffix('/api')}/bench/reset", {"seconds": 0.2}))
         with place.watched() as small:
             product.run(0.2)
         own = asyncio.run(_histories(place.settings, segments=False))
-        asyncio.run(overhead._ask("POST", f"{url.removesuffix('/api')}/bench/reset", {"seconds": given.seconds}))
+        asyncio.run(overhead.ask("POST", f"{url.removesuffix('/api')}/bench/reset", {"seconds": given.seconds}))
         return Scale(place, given.files, given.paths, given.edge, given.in_flight).run(own, small)
 
 
