@@ -41,14 +41,16 @@ class Tried(Payload):
 class BreakerState(Payload):
     """All that the breaker remembers; handed from segment to segment.
 
-    `groups` are (tried, failed) of the last batches, `jobs` how many failed altogether in a row, `out` how many
-    batches of this era are under way, `may` how many of them there may be at once while it ramps up, `good` how many
-    of them went well since, and `heard` how often a person has said that it shall be tried now.
+    `groups` are (tried, failed) of the last batches, `jobs` how many failed altogether in a row and `files` how many
+    files these had, `out` how many batches of this era are under way, `may` how many of them there may be at once while
+    it ramps up, `good` how many of them went well since, and `heard` how often a person has said that it shall be tried
+    now.
     """
 
     stand: Stand = Stand.CLOSED
     groups: tuple[tuple[int, int], ...] = ()
     jobs: int = 0
+    files: int = 0
     era: int = 0
     out: int = 0
     may: int = 0
@@ -139,10 +141,14 @@ class BreakerSwitch:
         stop_at = self._breaker.stop_at
         # Rounded up: ten groups must hold `after_files`, or the share would never be looked at.
         groups = _with(self.state.groups, tried, max(1, -(-stop_at.after_files // LOOKS_BACK)))
-        self._set(groups=groups, jobs=self.state.jobs + 1 if not tried.done else 0)
+        jobs, in_a_row = (0, 0) if tried.done else (self.state.jobs + 1, self.state.files + tried.failed)
+        self._set(groups=groups, jobs=jobs, files=in_a_row)
         files, failed = sum(one for one, _ in groups), sum(one for _, one in groups)
         if stop_at.percent is not None and files >= stop_at.after_files and failed * 100 >= stop_at.percent * files:
             self._open(f"{_share(failed, files)} of the last {files:,} files failed", (), now, files, failed)
+        elif stop_at.percent is not None and in_a_row >= stop_at.after_files:
+            # What fails altogether is not diluted by what went well before.
+            self._open(f"the last {in_a_row:,} files all failed", (), now, in_a_row, in_a_row)
         elif stop_at.consecutive_jobs is not None and self.state.jobs >= stop_at.consecutive_jobs:
             self._open(f"{self.state.jobs} jobs in a row failed altogether", (), now, files, failed)
 
@@ -158,7 +164,9 @@ class BreakerSwitch:
         probe_at = None if self._breaker.probe is None else now + self._breaker.probe
         since = self.state.since or now
         self._change(Stand.OPEN, why, now, files=files, failed=failed, jobs=self.state.jobs, probe_at=probe_at)
-        self._set(era=self.state.era + 1, out=0, may=0, good=0, groups=(), jobs=0, since=since, probe_at=probe_at)
+        self._set(
+            era=self.state.era + 1, out=0, may=0, good=0, groups=(), jobs=0, files=0, since=since, probe_at=probe_at
+        )
 
     def _probe(self, now: datetime, why: str) -> None:
         self._change(Stand.PROBING, why, now)

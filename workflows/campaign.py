@@ -58,6 +58,7 @@ class Campaign:
         """Take over what held at the end of the history before."""
         self.stages = Stages(self._policy, so_far.stage, so_far.skipped_stages)
         self.rounds, self.next_batch = list(so_far.rounds), so_far.next_batch
+        self.stages.working = any(record.stage == so_far.stage for record in so_far.rounds)
         self.before, self.began = so_far.before, so_far.work_started
         self.asked = so_far.asked
 

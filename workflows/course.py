@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
 
 Value = TypeVar("Value")
 FINAL_PHASES = (Phase.REPORT, Phase.OVER)
+CANCELLED_AFTER_ALL = "jobs are cancelled that were to end"
+"""The patch with which a second word cancels the jobs that the first one let end; before, only the first counted."""
 
 
 class Stopped(Exception):
@@ -56,12 +58,18 @@ class Course:
         await workflow.execute_activity_method(Audit.record, record, **RECORD)
 
     async def end(self, stop: Stop, reason: str = "") -> None:
-        """Stop the run; the first word counts."""
-        if self.stop or self.phase in FINAL_PHASES:
+        """Stop the run; the first word counts, but who cancels later can have jobs cancelled that were to end."""
+        if self.phase in FINAL_PHASES or not self._says_more(stop):
             return
         await self._segments.steer(stop=stop)
         workflow.upsert_memo({"state": str(RunState.CANCELLING)})
         await self.record("run.stopped", actor=stop.by, why=stop.why, reason=reason)
+
+    def _says_more(self, stop: Stop) -> bool:
+        if self.stop is None:
+            return True
+        more = self.stop.keep_jobs and not stop.keep_jobs and stop.state is self.stop.state
+        return more and workflow.patched(CANCELLED_AFTER_ALL)
 
     async def keep_deadline(self, limit: timedelta | None, asks: Callable[[], bool]) -> None:
         """Stop the run when it has lasted for so long; the time that it waits for a person does not count."""

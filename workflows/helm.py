@@ -50,6 +50,7 @@ class Helm:
         self._acting = 0
         self._health: asyncio.Task[None] | None = None
         self._needs: PreflightRequest | None = None
+        segments.tell_news(self.hear)
 
     def go_on(self, so_far: SoFar) -> None:
         """Take over what held at the end of the history before."""
@@ -68,6 +69,13 @@ class Helm:
         self.adapted = None
         self._segments.adapt_between(bounds_of(concurrency))
         await self._segments.steer(slots=self.asked_slots or slots_of(concurrency))
+
+    async def hear(self, news: BreakerChange | SlotsStep) -> None:
+        """Take how the breaker stands now, or how many jobs are better."""
+        if isinstance(news, BreakerChange):
+            await self.breaker_changed(news)
+        else:
+            await self.adapt(news)
 
     async def adapt(self, step: SlotsStep) -> None:
         """Have as many jobs in flight as the rule has found, unless a person has set a number."""

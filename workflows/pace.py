@@ -14,6 +14,8 @@ from workflows.retrying import Breaker
 from workflows.running import Rate
 
 MINUTE = timedelta(minutes=1)
+LONGEST_DEBT = timedelta(days=3650)
+"""Nobody waits longer than that for a rate, however small it is: no calendar reaches everywhere."""
 
 
 class Debt(Payload):
@@ -151,7 +153,7 @@ class Pace:
         debt, limit = self._debts[kind], self._limit(kind)
         if limit is None or debt.since is None or debt.owed <= 0:
             return None
-        return debt.since + MINUTE * (debt.owed / limit)
+        return debt.since + MINUTE * min(debt.owed / limit, LONGEST_DEBT / MINUTE)
 
     def _charge(self, kind: str, amount: int, now: datetime) -> None:
         if self._limit(kind) is None or not amount:

@@ -1,10 +1,10 @@
 """What a run is asked, where it stands, and how it ended."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from workflows.adapting import Between, SlotsStep
 from workflows.breaking import BreakerChange
@@ -90,11 +90,19 @@ class SkippingStage(Person):
     number: int | None = None
 
 
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """Every moment is told in UTC, whatever zone somebody named it in."""
+    try:
+        return moment if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{moment} is beyond the calendar") from error
+
+
 class Pausing(Person):
     """A word that pauses a run, for good or until a moment: a person's own or, with its number, that of a freeze."""
 
     freeze: int | None = None
-    until: datetime | None = None
+    until: Annotated[datetime | None, AfterValidator(_in_utc)] = None
 
 
 class Resuming(Person):

@@ -23,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steering import HEAR, STEER
 
 LEAST_WAIT = timedelta(milliseconds=1)
+PAUSE_REACHES_SUBMITS = "a pause reaches submits"
+"""The patch with which a pause also holds what is begun and waits for the Hub or for a limit."""
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -39,6 +41,7 @@ class RunBatches:
         self._counts = OutcomeCounts()
         self._flights: dict[int, Flight] = {}
         self._submits: dict[int, workflow.ActivityHandle[SubmittedBatch]] = {}
+        self._held_back: set[int] = set()
         self._failed: BaseException | None = None
         self._baton = Baton(segment)
         self._pace = self._baton.pace
@@ -69,12 +72,13 @@ class RunBatches:
 
     @workflow.signal(name=STEER)
     async def steer(self, steering: Steering) -> None:
-        """Take over what the run says; a stop cancels the Hub's jobs that are in flight."""
-        stopping = steering.stop is not None and self._steering.stop is None
-        self._steering = steering
+        """Take over what the run says; a stop cancels the Hub's jobs that are in flight, unless they may end."""
+        before, self._steering = self._steering, steering
         self._baton.steer(steering)
-        if stopping:
+        if steering.stop is not None and (before.stop is None or before.stop.keep_jobs > steering.stop.keep_jobs):
             await self._stop_flights()
+        elif steering.paused_by is not None and before.paused_by is None:
+            self._hold_submits_back()
         await self._baton.tell_run()
         await self._keep_to_window()
 
@@ -185,6 +189,9 @@ class RunBatches:
         while True:
             closes = self._steering.opening.open_until
             submitted = await self._submit(batch, closes, cut)
+            if batch in self._held_back:
+                self._held_back.discard(batch)
+                closes = None  # It was the pause, not the window, that kept the batch from the Hub.
             self._baton.sent(submitted.files, submitted.bytes, again=again)
             if submitted.job is None and submitted.begun:
                 return submitted.counts, tried
@@ -271,11 +278,11 @@ class RunBatches:
         try:
             return await handle
         except ActivityError:
-            if not self._steering.stop:
+            if not self._steering.stop and batch not in self._held_back:
                 raise
         finally:
             del self._submits[batch]
-        # Interrupted by the stop: only a look at the Hub can tell whether there is a job to cancel.
+        # Interrupted by the stop or a pause: only a look at the Hub can tell whether there is a job to cancel.
         seek = request.model_copy(update={"seek_only": True})
         return await workflow.execute_activity_method(Submits.submit_batch, seek, **SUBMIT)
 
@@ -301,6 +308,13 @@ class RunBatches:
         if not self._steering.stop:
             await self._keep_to_window()
         return (await handle).counts
+
+    def _hold_submits_back(self) -> None:
+        """Interrupt what is begun and not sent yet, to be sent after the pause; what the Hub may have is looked for."""
+        if self._submits and workflow.patched(PAUSE_REACHES_SUBMITS):
+            for batch, handle in self._submits.items():
+                self._held_back.add(batch)
+                handle.cancel()
 
     async def _stop_flights(self) -> None:
         stop = self._steering.stop

@@ -254,11 +254,6 @@ class RunPolicy:
     async def segment_drains(self, draining: Draining) -> None:
         """Let the next segment have the slots that this one does not need any more."""
         await self._segments.draining(draining)
-        for change in self._segments.changes():
-            if isinstance(change, BreakerChange):
-                await self._helm.breaker_changed(change)
-            else:
-                await self._helm.adapt(change)
 
     @workflow.signal(name=BREAKER)
     async def breaker(self, change: BreakerChange) -> None:

@@ -1,7 +1,7 @@
 """The open segments of a run: they share its window of slots and all hear how it is steered."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from temporalio import workflow
@@ -21,6 +21,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.run_batches import RunBatches
 
 SegmentHandle = workflow.ChildWorkflowHandle[RunBatches, SegmentReport]
+News = BreakerChange | SlotsStep
+
+NEWS_OF_THE_LAST = "news of an ended segment"
+"""The patch with which also what an ended segment told last opens the breaker for everybody."""
 
 
 class OpenSegment:
@@ -50,7 +54,8 @@ class Segments:
         self._open: dict[str, OpenSegment] = {}
         self._starting = False
         self._unheard: tuple[Note, ...] = ()
-        self._changes: list[BreakerChange | SlotsStep] = []
+        self._news: list[News] = []
+        self._tell_news: Callable[[News], Awaitable[None]] | None = None
         self._batch = policy.run.batch
 
     @property
@@ -99,6 +104,7 @@ class Segments:
             segment.draining = draining.in_flight
             await self._tell()
         await self._pass_on(draining.notes)
+        await self._pass_news_on()
 
     def adapt_between(self, bounds: Between | None) -> None:
         """Let the next segments find their concurrency between other bounds, and forget what was found."""
@@ -106,10 +112,9 @@ class Segments:
             self.bounds = bounds
             self.pace = self.pace.model_copy(update={"adapted": Adapted()})
 
-    def changes(self) -> list[BreakerChange | SlotsStep]:
-        """Give the changes of the breaker and the concurrency that no segment has told of."""
-        told, self._changes = self._changes, []
-        return told
+    def tell_news(self, hear: Callable[[News], Awaitable[None]]) -> None:
+        """Name who hears of the changes of the breaker and the concurrency that no segment can tell of."""
+        self._tell_news = hear
 
     def _may_open(self) -> bool:
         beginning = any(segment.draining is None for segment in self._open.values())
@@ -165,6 +170,8 @@ class Segments:
             del self._open[name]
         await self._tell()
         await self._pass_on(notes)
+        if self._news and workflow.patched(NEWS_OF_THE_LAST):
+            await self._pass_news_on()
 
     async def _tell(self) -> None:
         for segment in list(self._open.values()):
@@ -197,4 +204,10 @@ class Segments:
         pace = Pace(self._breaker, self.steering.rate, self.pace, self.bounds)
         pace.hear(notes, self.steering.slots, workflow.now())
         self.pace = pace.state
-        self._changes += [*pace.changes(), *pace.steps()]
+        self._news += [*pace.changes(), *pace.steps()]
+
+    async def _pass_news_on(self) -> None:
+        news, self._news = self._news, []
+        for one in news:
+            assert self._tell_news is not None
+            await self._tell_news(one)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from workflows.policy import Policy
 
+MOST_REASON = 500
+
+
+def _one_line(text: str) -> str:
+    if len(text) > MOST_REASON or not text.isprintable():
+        raise typer.BadParameter(f"say it in one line of at most {MOST_REASON} characters")
+    return text
+
+
 PolicyArgument = Annotated[str, typer.Argument(metavar="POLICY", help="A policy's file, or its name in the catalog.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `runs list` shows it, or `latest`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -25,7 +34,7 @@ AsOfOption = Annotated[
 SiteOption = Annotated[
     str | None, typer.Option("--site", metavar="SITE", help="The site, for a policy that has several.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.", callback=_one_line)]
 
 
 def read_policy(settings: "Settings", text: str) -> "Policy":
@@ -135,4 +144,7 @@ def read_time(text: str | None, option: str = "--as-of") -> datetime | None:
         raise Refusal(
             f"{option} {text}: expected a time such as 2026-11-23T22:00:00Z, or a date such as 2026-11-23"
         ) from None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    try:
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except OverflowError:
+        raise Refusal(f"{option} {text}: beyond the calendar") from None

@@ -105,10 +105,15 @@ def estimate(past: Sequence[PastJob], rest: Rest, clock: Clock, was: Clock | Non
     lasts = _lasting(np.array(rest.in_flight, dtype=np.float64), spent, rng)
     pools = _drawn_again(spent, lasts, rng)
     work = _Work(rest, clock, pools, rng)
+    with np.errstate(invalid="ignore"):  # Where no window is left that anybody knows, no end is: `_range` says so.
+        return _end(work, lasts, rest, clock, len(past))
+
+
+def _end(work: "_Work", lasts: Seconds, rest: Rest, clock: Clock, jobs: int) -> Eta | None:
     ends = work.through(np.maximum(lasts - np.array(rest.in_flight), 0.0) if rest.in_flight else lasts, rest.batches)
     if rest.ladder is not None:
         ends = _climb(work, rest.ladder, ends)
-    return _range(ends, rest, clock, len(past))
+    return _range(ends, rest, clock, jobs)
 
 
 def used_slots(past: Sequence[PastJob], rest: Rest, clock: Clock) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,58 @@ class TestLiveLimits:
             report = await run_report(client, run)
         assert (report.state, report.outcomes.done, report.outcomes.cancelled) == (RunState.CANCELLED, 10, 10)
         assert {job["state"] for job in hub.jobs()} == {"SUCCESS"}
+
+    @pytest.mark.usefixtures("worker")
+    async def test_who_lets_the_jobs_end_may_still_have_them_cancelled(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(20)
+        hub.faults(slow(2))
+        run = await start_run(client, settings, a_policy(concurrency=2), actor="ann", reason="a test")
+        await until_in_flight(client, run, 2)
+        await cancel(client, run, actor="bob", keep_jobs=True)
+        stopped = await cancel(client, run, actor="eve", reason="now")
+        assert stopped.waits_for == "the Hub to end the jobs in flight"
+        await cancel(client, run, actor="bob", keep_jobs=True)
+        async with asyncio.timeout(20):
+            report = await run_report(client, run)
+        assert report.state is RunState.CANCELLED
+        assert report.outcomes.cancelled > 10  # Ten were never sent; the Hub ends a job after the file that it is at.
+        assert {job["state"] for job in hub.jobs()} != {"SUCCESS"}
+        assert [body["why"] for body in bodies(settings, run, "run.stopped")] == [
+            "cancelled by bob", "cancelled by eve: now",
+        ]  # fmt: skip
+
+    @pytest.mark.usefixtures("worker")
+    async def test_a_pause_holds_also_what_is_begun_and_waits_for_the_hub(
+        self, client: Client, settings: Settings, hub: LocalHub
+    ) -> None:
+        hub.fill(12)
+        busy = {"name": "busy", "action": {"kind": "status", "status": 429, "retry_after": 1}}
+        hub.faults({**busy, "match": {"path": "*/file/workflow/"}})
+        run = await start_run(client, settings, a_policy(files=1, concurrency=4), actor="ann", reason="a test")
+        await until(lambda: are_begun(client, run, 4))
+        berlin = timezone(timedelta(hours=1))
+        paused = await pause(client, run, actor="bob", until=datetime(2030, 1, 1, tzinfo=berlin))
+        assert paused.waits_for == "the end of bob's pause at 2029-12-31 23:00:00 UTC"
+        await until(lambda: nothing_is_being_sent(client, run))
+        hub.faults()
+        await asyncio.sleep(2.5)
+        assert hub.jobs() == []
+        await resume(client, run, actor="bob")
+        async with asyncio.timeout(30):
+            report = await run_report(client, run)
+        assert (report.state, report.outcomes.done, len(hub.jobs())) == (RunState.SUCCEEDED, 12, 12)
+
+
+async def are_begun(client: Client, run: str, batches: int) -> bool:
+    return len((await run_progress(client, run)).in_flight) == batches
+
+
+async def nothing_is_being_sent(client: Client, run: str) -> bool:
+    [segment] = (await run_status(client, run)).open_segments
+    described = await client.get_workflow_handle(segment).describe()
+    return not described.raw_description.pending_activities
 
 
 @pytest.mark.usefixtures("worker")
@@ -447,6 +499,26 @@ class TestTheBreaker:
         async with asyncio.timeout(60):
             report = await run_report(client, run)
         assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 60)
+
+    @pytest.mark.usefixtures("worker")
+    @pytest.mark.parametrize("then", ["pause", "stop"])
+    async def test_opens_also_by_the_last_batch_of_a_segment(
+        self, client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch, then: str
+    ) -> None:
+        monkeypatch.setattr("workflows.segments.SEGMENT_BATCHES", 3)
+        hub.fill(9)
+        hub.faults(SICK)
+        breaker = f"\nbreaker: {{stop_at: {{consecutive_jobs: 3}}, probe: none, then: {then}}}"
+        policy = a_policy(files=1, concurrency=1, retry="{failed_files: {attempts: 1}}" + breaker)
+        run = await start_run(client, settings, policy, actor="ann", reason="a test")
+        if then == "pause":
+            await until(lambda: waits_for_somebody(client, run))
+            hub.faults()
+            await resume(client, run, actor="bob", reason="it is well again")
+        async with asyncio.timeout(30):
+            report = await run_report(client, run)
+        done = 6 if then == "pause" else 0
+        assert (report.outcomes.done, report.outcomes.failed) == (done, {"target_error": 3})
 
     async def test_ends_the_run_where_the_policy_says_stop(
         self, client: Client, settings: Settings, hub: LocalHub

@@ -145,9 +145,7 @@ def test_a_target_that_fails_for_an_hour_costs_little_and_is_taken_up_again(
     if jobs is not None:
         to_open = min(to_open, jobs)
     if percent is not None:
-        # A share of what is looked back on, which may be all well until then.
-        looked_back = after_files + 11 * (-(-after_files // 10) + files)
-        to_open = min(to_open, -(-looked_back // files))
+        to_open = min(to_open, -(-after_files // files))
     if opens:
         before = [begun for begun in campaign.lost if after(60 * begun) < opens[0].at]
         assert len(before) <= to_open + slots
@@ -156,6 +154,28 @@ def test_a_target_that_fails_for_an_hour_costs_little_and_is_taken_up_again(
         assert campaign.changes[-1].stand is Stand.CLOSED
     else:
         assert to_open + slots > 60 * slots
+
+
+def test_what_fails_altogether_is_not_diluted_by_what_went_well_before() -> None:
+    pace = Pace(a_breaker(stop_at={"percent": "90%", "after_files": 1500}), None, PaceState())
+    for _ in range(50):
+        pace.ended(Tried(done=1000), 4, START)
+    pace.ended(Tried(failed=1000), 4, START)
+    assert pace.lets_begin(START)
+    pace.ended(Tried(failed=1000), 4, START)
+    [change] = pace.changes()
+    assert (change.why, change.files, change.failed) == ("the last 2,000 files all failed", 2000, 2000)
+
+
+def test_the_smallest_rate_for_the_largest_batch_is_a_long_wait_and_no_error() -> None:
+    pace = Pace(None, Rate.model_validate({"bytes_per_minute": "1B"}), PaceState())
+    pace.begun(START)
+    pace.sent(1000, 2**50, START)
+    wakes = pace.wakes_at()
+    assert wakes is not None and wakes > START + timedelta(days=3000)
+    assert not pace.lets_begin(START)
+    pace.steer(Rate.model_validate({"bytes_per_minute": "1PiB"}), 0, START)
+    assert pace.lets_begin(START + timedelta(minutes=2))
 
 
 def test_the_first_files_of_a_run_decide_once_they_are_enough() -> None:
