@@ -66,7 +66,7 @@ class Baton:
         else:
             self._notes.append(note)
 
-    async def tell_draining(self, in_flight: int) -> None:
+    async def tell_draining(self, in_flight: int, begun: int) -> None:
         """Say that nothing is left to begin, hand the pace over, and pass on what was learned since."""
         parent = workflow.info().parent
         if parent is None or not self._followed:
@@ -74,7 +74,8 @@ class Baton:
         handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
         pace, notes = self.state, self.notes
         self._notes = []
-        draining = Draining(segment=workflow.info().workflow_id, in_flight=in_flight, pace=pace, notes=notes)
+        name = workflow.info().workflow_id
+        draining = Draining(segment=name, in_flight=in_flight, begun=begun, pace=pace, notes=notes)
         try:
             await handle.signal(SEGMENT_DRAINS, draining)
         except FailureError:

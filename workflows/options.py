@@ -133,6 +133,10 @@ SEGMENT: ChildOptions = {"parent_close_policy": ParentClosePolicy.TERMINATE}
 SEGMENT_BATCHES = 500
 """Batches in one segment: at no more than 12 events a batch, 17 with a rate, its history stays below 10,000."""
 
+SEGMENT_EVENTS, RUN_EVENTS = 8_000, 6_000
+"""With histories longer than that a segment begins nothing more, and a run lets its segments end, to go on with fresh
+ones: a breaker that tries again and again for weeks takes 35 events of a segment and 32 of its run each time."""
+
 HANDOVERS = 8
 """In how many steps a segment that drains hands its slots to the next; each costs the run a few events."""
 

@@ -191,7 +191,8 @@ class Stop(Payload):
 class Steering(Payload):
     """What holds for every segment of a run at this moment; `resumes` counts the words that let the breaker try.
 
-    `unwell` says what the Hub lacks that the run needs, `shut` that the breaker is open and until when.
+    `unwell` says what the Hub lacks that the run needs, `shut` that the breaker is open and until when. To `renew` is
+    to end with what is begun, since the run wants a fresh history.
     """
 
     slots: int
@@ -202,6 +203,7 @@ class Steering(Payload):
     resumes: int = 0
     unwell: str | None = None
     shut: BreakerChange | None = None
+    renew: bool = False
 
 
 class RoundRecord(Payload):
@@ -272,7 +274,8 @@ class Segment(Payload):
     """A stretch of one round's batches, small enough for the history of one workflow.
 
     When another one follows, the run wants to hear of slots that become free at its end. With `bounds` its concurrency
-    adapts, and work is measured in whole batches as `batch` bounds them.
+    adapts, and work is measured in whole batches as `batch` bounds them. It ends early when its history has more events
+    than `most_events`; one that was begun without that number goes through to its last batch.
     """
 
     run: str
@@ -288,6 +291,7 @@ class Segment(Payload):
     at_close: Literal["finish_batch", "pause_jobs", "cancel_jobs"] = "finish_batch"
     bounds: Between | None = None
     batch: Batch | None = None
+    most_events: int | None = None
 
 
 class Flight(Payload):
@@ -311,11 +315,13 @@ class EndedRun(Payload):
 class Draining(Payload):
     """A segment has nothing left to begin; so many of its batches are still in flight.
 
-    With the first word it hands over the run's pace, with every further one what it learned since.
+    With the first word it hands over the run's pace and says how many it has `begun`, which may be fewer than it was
+    given, with every further one what it learned since.
     """
 
     segment: str
     in_flight: int
+    begun: int | None = None
     pace: PaceState | None = None
     notes: tuple[Note, ...] = ()
 

@@ -55,7 +55,7 @@ class RunBatches:
         await self._baton.tell_run()
         for batch in range(segment.first, segment.first + segment.count):
             await self._wait_for_turn()
-            if self._steering.stop or self._failed:
+            if self._ends():
                 break
             self._begin(batch, batches)
         await self._drain(batches)
@@ -118,9 +118,15 @@ class RunBatches:
         return self._may_begin() or self._wakes_at() != wake
 
     def _may_begin(self) -> bool:
-        if self._steering.stop or self._failed:
+        if self._ends():
             return True
         return self._has_room() and self._pace.lets_begin(workflow.now())
+
+    def _ends(self) -> bool:
+        """Tell whether nothing more begins here: it is over, or another history is to go on."""
+        most = self._segment.most_events
+        is_long = most is not None and workflow.info().get_current_history_length() > most
+        return self._has_ended() or is_long or self._steering.renew
 
     def _wakes_at(self) -> datetime | None:
         if self._may_begin() or not self._has_room():
@@ -155,10 +161,11 @@ class RunBatches:
     async def _drain(self, batches: list[asyncio.Task[None]]) -> None:
         """Give the slots that become free to the next segment, a few at a time."""
         handful = max(1, self._steering.slots // HANDOVERS)
+        begun = self._begun
         if self._pace.awaits_cost:  # The next segment shall know what is owed.
             await workflow.wait_condition(lambda: not self._pace.awaits_cost or self._has_ended())
         while batches:
-            await self._baton.tell_draining(len(self._flights))
+            await self._baton.tell_draining(len(self._flights), begun)
             least = max(0, len(batches) - handful)
             await workflow.wait_condition(functools.partial(_shrunk_to, batches, least))
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.breaking import BreakerChange
     from workflows.concurrency import bounds_of, slots_of
     from workflows.control import without_retryable
-    from workflows.options import SEGMENT, SEGMENT_BATCHES
+    from workflows.options import RUN_EVENTS, SEGMENT, SEGMENT_BATCHES, SEGMENT_EVENTS
     from workflows.order import order_of
     from workflows.pace import Note, Pace, PaceState
     from workflows.plan import OutcomeCounts
@@ -25,13 +25,16 @@ News = BreakerChange | SlotsStep
 
 NEWS_OF_THE_LAST = "news of an ended segment"
 """The patch with which also what an ended segment told last opens the breaker for everybody."""
+RENEWED_IN_TIME = "segments end early for a fresh history"
+"""The patch with which a long history is left also while the breaker lets nothing end."""
 
 
 class OpenSegment:
     """A segment that runs: how many batches it still has in flight once it drains, and what it was last told."""
 
-    def __init__(self, handle: SegmentHandle, told: Steering) -> None:
+    def __init__(self, handle: SegmentHandle, first: int, told: Steering) -> None:
         self.handle = handle
+        self.first = first
         self.told = told
         self.draining: int | None = None
 
@@ -52,6 +55,7 @@ class Segments:
         self._breaker = policy.breaker
         self._at_close = policy.run.outside_windows
         self._open: dict[str, OpenSegment] = {}
+        self._next = 0
         self._starting = False
         self._unheard: tuple[Note, ...] = ()
         self._news: list[News] = []
@@ -69,18 +73,21 @@ class Segments:
         Gives the next batch when the history has become long and the run shall go on with a fresh one, None when the
         round is over or the steering lets nothing more begin.
         """
-        followed = []
-        while first < record.batches:
-            await workflow.wait_condition(self._may_open)
-            if self.steering.stop or workflow.info().is_continue_as_new_suggested():
-                break
-            followed.append(asyncio.create_task(await self._start(record, first)))
-            first += SEGMENT_BATCHES
-        for follow in followed:
-            await follow
-        if self.failure is not None:
-            raise self.failure
-        return first if first < record.batches and not self.steering.stop else None
+        self._next = first
+        followed: list[asyncio.Task[None]] = []
+        while True:
+            while self._next < record.batches:
+                await self._renewed_in_time(self._may_open)
+                if self._goes_no_further():
+                    break
+                followed.append(asyncio.create_task(await self._start(record, self._next)))
+            await self._renewed_in_time(lambda: all(follow.done() for follow in followed))
+            for follow in followed:
+                await follow
+            if self.failure is not None:
+                raise self.failure
+            if self._next >= record.batches or self._goes_no_further():  # The last segment may have ended early.
+                return self._next if self._next < record.batches and not self.steering.stop else None
 
     def begin_again(self) -> None:
         """Take the failures that the next round tries again out of the counts."""
@@ -88,7 +95,8 @@ class Segments:
 
     def go_on(self, counts: OutcomeCounts, jobs: int, steering: Steering, pace: PaceState) -> None:
         """Take over what held at the end of the history before."""
-        self.counts, self.jobs, self.steering, self.pace = counts, jobs, steering, pace
+        self.counts, self.jobs, self.pace = counts, jobs, pace
+        self.steering = steering.model_copy(update={"renew": False})
 
     async def steer(self, **changes: Any) -> None:
         """Change what holds, and tell every open segment that does not know it yet."""
@@ -101,6 +109,8 @@ class Segments:
             self.pace = draining.pace
         segment = self._open.get(draining.segment)
         if segment is not None:
+            if segment.draining is None and draining.begun is not None:
+                self._next = segment.first + draining.begun
             segment.draining = draining.in_flight
             await self._tell()
         await self._pass_on(draining.notes)
@@ -115,6 +125,21 @@ class Segments:
     def tell_news(self, hear: Callable[[News], Awaitable[None]]) -> None:
         """Name who hears of the changes of the breaker and the concurrency that no segment can tell of."""
         self._tell_news = hear
+
+    def _goes_no_further(self) -> bool:
+        """Tell whether no further segment begins in this history."""
+        is_long = self.steering.renew or workflow.info().is_continue_as_new_suggested()
+        return self.steering.stop is not None or is_long
+
+    async def _renewed_in_time(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds; let the segments end early when our history becomes too long meanwhile."""
+        await workflow.wait_condition(lambda: holds() or self._is_too_long())
+        if not holds() and workflow.patched(RENEWED_IN_TIME):
+            await self.steer(renew=True)
+        await workflow.wait_condition(holds)
+
+    def _is_too_long(self) -> bool:
+        return not self.steering.renew and workflow.info().get_current_history_length() > RUN_EVENTS
 
     def _may_open(self) -> bool:
         beginning = any(segment.draining is None for segment in self._open.values())
@@ -143,10 +168,12 @@ class Segments:
             at_close=self._at_close,
             bounds=self.bounds,
             batch=None if self.bounds is None else self._batch,
+            most_events=SEGMENT_EVENTS,
         )
+        self._next = first + segment.count
         self._starting = True
         handle = await workflow.start_child_workflow(RunBatches.run, segment, id=name, **SEGMENT)
-        self._open[name] = OpenSegment(handle, steering)
+        self._open[name] = OpenSegment(handle, first, steering)
         self._starting = False
         await self._tell()  # what was said while the segment started
         unheard, self._unheard = self._unheard, ()
@@ -166,6 +193,8 @@ class Segments:
             self.jobs += report.jobs
             self.pace = report.pace or self.pace
             notes = report.notes
+            if self._open[name].draining is None:
+                self._next = self._open[name].first + report.begun
         finally:
             del self._open[name]
         await self._tell()

@@ -68,6 +68,44 @@ async def test_a_run_goes_on_with_a_fresh_history_and_loses_nothing(
     assert abs(listed[0].started - report.started).total_seconds() < 5
 
 
+@pytest.mark.usefixtures("worker")
+async def test_segments_end_early_when_their_history_is_long_and_the_next_goes_on_behind(
+    client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.segments.SEGMENT_EVENTS", 60)
+    monkeypatch.setattr("workflows.segments.SEGMENT_BATCHES", 20)
+    hub.fill(50)
+    run = await start_run(client, settings, a_policy(files=1, concurrency=4), actor="ann", reason="a test")
+    async with asyncio.timeout(60):
+        report = await run_report(client, run)
+    assert (report.state, report.outcomes.done, report.jobs) == (RunState.SUCCEEDED, 50, 50)
+    paths = [path for found in hub.paths_by_job().values() for path in found]
+    assert len(paths) == len(set(paths)) == 50
+    segments = [one async for one in client.list_workflows("WorkflowType = 'RunBatches'") if one.id.startswith(run)]
+    assert len(segments) > 4  # Three, if each went through to its last batch.
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("worker")
+async def test_a_breaker_that_tries_for_weeks_does_not_fill_the_history(
+    client: Client, settings: Settings, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.segments.RUN_EVENTS", 120)
+    hub.fill(40)
+    hub.faults({"name": "sick", "action": {"kind": "path_fail", "code": "TARGET_DOWN", "times": 9999}, "match": {}})
+    retry = "{failed_files: {attempts: 3, wait: [1s]}}\nbreaker: {stop_at: {consecutive_jobs: 2}, probe: 1s}"
+    run = await start_run(client, settings, a_policy(files=1, concurrency=2, retry=retry), actor="ann", reason="a test")
+    async with asyncio.timeout(60):
+        while len([one async for one in client.list_workflows(f"WorkflowId = '{run}'")]) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.3)
+    assert "the breaker " in ((await run_status(client, run)).waits_for or "")
+    hub.faults()
+    async with asyncio.timeout(60):
+        report = await run_report(client, run)
+    assert (report.state, report.outcomes.done) == (RunState.SUCCEEDED, 40)
+    assert len([event async for event in client.get_workflow_handle(run).fetch_history_events()]) < 250
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("worker")
 async def test_a_campaign_keeps_its_place_within_a_stage_when_its_history_begins_anew(
