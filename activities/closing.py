@@ -30,6 +30,8 @@ SCHEMA = pa.schema(
     ]
 )
 PLANNED = ["ordinal", "path", "size", "rule"]
+_FILTERS = 64 << 20
+"""Bytes that the filters of all row groups may take."""
 _ROWS = 122_880
 """Rows of a row group, what a reader of one page has to read."""
 
@@ -93,8 +95,21 @@ def outcome_writer(target: Path, files: int) -> pq.ParquetWriter:
 
     What happened to a file is asked over thousands of runs: the filter of the paths lets nearly all be passed over.
     """
-    sieve = {"path": {"ndv": max(1, min(files, _ROWS)), "fpp": 0.01}}
+    fpp = _share_that_passes(files)
+    sieve = None if fpp is None else {"path": {"ndv": max(1, min(files, _ROWS)), "fpp": fpp}}
     return pq.ParquetWriter(target, SCHEMA, compression="zstd", bloom_filter_options=sieve)
+
+
+def _share_that_passes(files: int) -> float | None:
+    """Give how many row groups without a path its filter lets through; None for no filter.
+
+    The writer holds every filter until the file is closed: 128 KiB a row group at 2 %, half of that at 27 % (a split
+    block filter of m bits and n values lets (1 - exp(-8 n/m))^8 through).
+    """
+    groups = -(-files // _ROWS)
+    if groups * (128 << 10) <= _FILTERS:
+        return 0.02
+    return 0.27 if groups * (64 << 10) <= _FILTERS else None
 
 
 def read_outcomes(

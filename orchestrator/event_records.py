@@ -38,11 +38,14 @@ def find_event(log: AuditLog, name: str) -> list[Any]:
     return _shown(log, found)
 
 
-def replayed(shown: dict[str, Any], *, actor: str, reason: str) -> CloudEvent:
-    """Make a new event that says what an old one said, names it, and tells who wanted that and why."""
+def replayed(shown: dict[str, Any], *, actor: str, reason: str, once: str | None = None) -> CloudEvent:
+    """Make a new event that says what an old one said, names it, and tells who wanted that and why.
+
+    Its id follows from `once`, where there is one: events are acted on once for each id.
+    """
     event = CloudEvent.model_validate(shown)
     attributes = {**event.attributes, "replayof": event.id, "replayedby": actor, "replayreason": reason}
-    return event.model_copy(update={"id": f"replay-{uuid4().hex[:12]}", "attributes": attributes})
+    return event.model_copy(update={"id": f"replay-{(once or uuid4().hex)[:12]}", "attributes": attributes})
 
 
 @dataclass

@@ -49,12 +49,22 @@ async def failed_files(client: Client, settings: Settings, run: str, *, error: s
 
 
 async def try_again(
-    client: Client, settings: Settings, run: str, *, actor: str, reason: str = "", error: str = ""
+    client: Client,
+    settings: Settings,
+    run: str,
+    *,
+    actor: str,
+    reason: str = "",
+    error: str = "",
+    once: str | None = None,
 ) -> Retry:
-    """Try them again; raises RunError when none failed, or when the run, or its policy, cannot take them now."""
+    """Try them again, asked twice with the same `once` only once.
+
+    Raises RunError when none failed, or when the run, or its policy, cannot take them now.
+    """
     found = await failed_files(client, settings, run, error=error)
     if found.is_open:
-        await retry_failed(client, run, actor=actor, reason=reason, error=error)
+        await retry_failed(client, run, actor=actor, reason=reason, error=error, once=once)
         return found.model_copy(update={"begun": run})
     if not found.files and not found.aside:
         raise RunError(f"no file of run {run} failed" + (f" with {error!r}" if error else ""))
@@ -67,6 +77,7 @@ async def try_again(
         reason=f"the failed files of {run}" + (f": {reason}" if reason else ""),
         version=report.version,
         retries=Retries(run=run, error=error),
+        once=once,
     )
     return found.model_copy(update={"begun": began(start, report.policy)})
 

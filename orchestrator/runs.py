@@ -110,10 +110,12 @@ async def ask_for_run(
     version: int | None = None,
     retries: Retries | None = None,
     within: float = ANSWERED_WITHIN,
+    once: str | None = None,
 ) -> Start:
     """Ask the desk of the policy's site for a run and give its answer.
 
-    The wish is durable. Without an answer in time the run is queued: it begins when a worker works.
+    The wish is durable. Without an answer in time the run is queued: it begins when a worker works. Whoever asks again
+    with the same `once` is answered with the same run.
     """
     run = new_run_name(policy.name, datetime.now(UTC))
     request = RunRequest(
@@ -125,7 +127,12 @@ async def ask_for_run(
         as_of_us=None if as_of is None else round(as_of.timestamp() * 1_000_000),
         retries=retries,
     )
-    wish = wish_for(key=run, request=request, cause=Cause(kind="manual", text=reason), overlap="skip")
+    wish = wish_for(
+        key=run if once is None else f"once/{once}",
+        request=request,
+        cause=Cause(kind="manual", text=reason),
+        overlap="skip",
+    )
     await hand_in(client, settings.task_queue, wish)
     return await _answer(client, settings, wish, within)
 
@@ -238,10 +245,13 @@ async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", 
     return await _update(client, run, RunPolicy.skip_stage, SkippingStage(actor=actor, reason=reason, number=number))
 
 
-async def retry_failed(client: Client, run: str, *, actor: str, reason: str = "", error: str = "") -> RunStatus:
+async def retry_failed(
+    client: Client, run: str, *, actor: str, reason: str = "", error: str = "", once: str | None = None
+) -> RunStatus:
     """Try the failed files of an open run's stage again, in a further round; raises RunError when that cannot be."""
     check_note(reason)
-    return await _update(client, run, RunPolicy.retry_failed, RetryingFailed(actor=actor, reason=reason, error=error))
+    asking = RetryingFailed(actor=actor, reason=reason, error=error)
+    return await _update(client, run, RunPolicy.retry_failed, asking, once=once)
 
 
 async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:
@@ -260,10 +270,10 @@ async def ask(handle: WorkflowHandle[Any, Any], query: Any, name: str) -> Any:
         raise _translated(error, name) from error
 
 
-async def _update(client: Client, run: str, update: Any, person: Person) -> RunStatus:
+async def _update(client: Client, run: str, update: Any, person: Person, *, once: str | None = None) -> RunStatus:
     handle = client.get_workflow_handle_for(RunPolicy.run, run)
     try:
-        status: RunStatus = await handle.execute_update(update, person)
+        status: RunStatus = await handle.execute_update(update, person, id=once)
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():  # The SDK hides whose end this is: ours, or the caller's time-out.

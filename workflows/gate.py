@@ -8,6 +8,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.run import ApprovalWanted, Decision
 
 
+SAID_WHILE_PAUSED = "a word on a paused run is answered"
+"""The patch with which whoever decides on a paused run hears at once that it waits to be resumed."""
+
+
 class Gate:
     """Shut while `wanted` is set; the first decision that fits is handed to the run, which says when it has acted."""
 
@@ -31,10 +35,11 @@ class Gate:
             return None
         return self._decision
 
-    async def decide(self, decision: Decision) -> None:
-        """Hand a decision over, and return when the run has acted on it."""
+    async def decide(self, decision: Decision, acts_later: Callable[[], bool]) -> None:
+        """Hand a decision over, and return when the run has acted on it, or will once it is resumed."""
         self._decision = decision
-        await workflow.wait_condition(lambda: self.wanted is None)
+        later = acts_later if workflow.patched(SAID_WHILE_PAUSED) else lambda: False
+        await workflow.wait_condition(lambda: self.wanted is None or later())
 
     def close(self) -> None:
         """Nothing waits here any more."""

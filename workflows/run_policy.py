@@ -160,8 +160,8 @@ class RunPolicy:
 
     @workflow.update
     async def decide(self, decision: Decision) -> RunStatus:
-        """Take a person's word on the plan that waits, and answer when the run has acted on it."""
-        await self._approvals.gate.decide(decision)
+        """Take a person's word on the plan that waits; answer when the run has acted on it, or will when resumed."""
+        await self._approvals.gate.decide(decision, lambda: self._segments.steering.paused_by is not None)
         return self.status()
 
     @decide.validator

@@ -19,6 +19,7 @@ from orchestrator.tokens import MOST_SECRET, Token, id_of
 from orchestrator.web.installation import Installation, installation
 from orchestrator.web.oidc import LONGEST, BadBearer, IssuerAway
 from orchestrator.web.problems import Mistake, Problem, away
+from orchestrator.web.repeats import HEADER, carried_out_once
 
 COOKIE: Final = "tiering_session"
 SECURE_COOKIE: Final = "__Host-tiering_session"
@@ -86,6 +87,8 @@ class Guarded(APIRoute):
                 raise Problem(403, "wrong-role", text)
             request.state.caller = caller
             _check_query(request, self)
+            if request.method == "POST" and HEADER in request.headers:
+                return await carried_out_once(installation(request).repeats, request, caller.person, handle)
             return await handle(request)
 
         return guarded

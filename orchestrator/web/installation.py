@@ -23,6 +23,7 @@ from orchestrator.web.attempts import Attempts
 from orchestrator.web.kept import Kept
 from orchestrator.web.live import Live
 from orchestrator.web.oidc import Issuer
+from orchestrator.web.repeats import Repeats
 from orchestrator.web.run_board import RunBoard
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Installation:
         self.versions = Versions(self.log, open_storage(settings.storage))
         self.applied = AppliedReader(self.versions)
         self.tokens = Tokens(settings.tokens.get_secret_value())
+        self.repeats = Repeats(settings.tokens.get_secret_value())
         self.issuer = Issuer(settings) if settings.oidc_issuer is not None else None
         self.attempts = Attempts()
         self.catalog = FolderReader(settings.policies_dir)
@@ -99,6 +101,7 @@ class Installation:
         self.board.close()
         await self._opened.aclose()
         self.tokens.close()
+        self.repeats.close()
         self.log.close()
 
 

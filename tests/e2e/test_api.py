@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,10 @@ from tests.machine import eventually
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiMachine]:
-    with api_machine(tmp_path_factory.mktemp("api"), files=40) as here:
+    folder = tmp_path_factory.mktemp("api")
+    torn = {"name": "torn", "action": {"kind": "path_fail", "code": "EACCES", "times": 3}, "match": {"file": "*torn*"}}
+    (folder / "faults.json").write_text(json.dumps({"rules": [torn]}))
+    with api_machine(folder, files=40, ORCHESTRATOR_LOCALHUB_OPTIONS=f"--faults {folder}/faults.json") as here:
         yield here
 
 
@@ -62,8 +66,14 @@ def test_an_open_run_is_paused_slowed_and_resumed_and_the_audit_knows_the_person
     assert api.post(f"/runs/{run}/limits", Role.OPERATOR, limits)["limits"]["bytes_per_minute"] == 2**30
     assert api.post(f"/runs/{run}/limits", Role.OPERATOR, {"rate": "off"})["limits"]["files_per_minute"] is None
     assert api.get(f"/runs/{run}")["standing"]["state"] == "paused"
+    said = api.post(f"/runs/{run}/approve", Role.APPROVER, {"digest": wanted["digest"], "reason": "looked at"})
+    assert (said["state"], said["waits_for"]) == (
+        "paused",
+        "somebody to resume it: olga@api paused it (the tape robot moves)",
+    )
+    again = api.call("POST", f"/api/v1/runs/{run}/approve", Role.APPROVER, json={"digest": wanted["digest"]})
+    assert again.status_code == 409
     assert api.post(f"/runs/{run}/resume", Role.OPERATOR, {})["pausers"] == []
-    api.post(f"/runs/{run}/approve", Role.APPROVER, {"digest": wanted["digest"], "reason": "looked at"})
     assert api.wait_until_ended(run) == "succeeded"
     told = {one["event"]: one["actor"] for one in api.get("/audit", run=run, limit=200)["records"]}
     assert told["run.paused"] == told["run.resumed"] == told["run.limits_set"] == "olga@api"
@@ -105,7 +115,10 @@ def test_everything_is_read_page_by_page_and_the_pages_add_up(api: ApiMachine) -
     assert api.get(f"/plans/{plan['digest']}/report")["bytes"] == sum(one["size"] for one in files)
     archived = next(one["run"] for one in runs if one["policy"] == "archive")
     ended = pages(f"/runs/{archived}/files", "files", limit=11)
+    jobs = pages(f"/runs/{archived}/jobs", "jobs", limit=1)
+    assert jobs == api.get(f"/runs/{archived}/jobs")["jobs"]
     end = api.get(f"/runs/{archived}")["end"]
+    assert len(jobs) == end["jobs"]
     assert len(ended) == end["plan"]["files"] == sum(end["outcomes"]["skipped"].values()) + end["outcomes"]["done"]
     assert api.get("/health")["health"] in ("ok", "warn")
 
@@ -141,6 +154,58 @@ def test_freezes_limits_and_the_quarantine_are_steered(api: ApiMachine) -> None:
         api.call("PUT", "/api/v1/limits", Role.OPERATOR, json={"site": "london", "jobs": "off"}).json()["jobs"] is None
     )
     assert api.post("/quarantine/release", Role.OPERATOR, {"every": True, "why": "new disks"}) == {"released": 0}
+
+
+def test_a_request_that_is_sent_again_under_its_key_happens_once(api: ApiMachine) -> None:
+    def send(key: str, path: str, body: Any, who: Role = Role.OPERATOR) -> httpx.Response:
+        return api.call("POST", f"/api/v1{path}", who, json=body, headers={"Idempotency-Key": key})
+
+    freezing = {"reason": "stock-taking", "site": "london"}
+    first, again = (send("k1", "/holds/freezes", freezing) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json() and again.headers["idempotency-replayed"] == "true"
+    number = first.json()["hold"]["number"]
+    assert [one["number"] for one in api.get("/holds")["holds"]] == [number]
+    other = send("k1", "/holds/freezes", {**freezing, "reason": "another"})
+    assert (other.status_code, other.json()["type"]) == (422, "urn:tiering:problem:key-used")
+    own = send("k1", "/holds/freezes", freezing, Role.ADMIN).json()["hold"]["number"]
+    assert own != number, "a key is one person's"
+    for freeze in (number, own):
+        api.post(f"/holds/freezes/{freeze}/thaw", Role.OPERATOR, {})
+    missing = [send("k2", "/runs/none-such/pause", {}) for _ in range(2)]
+    assert [(one.status_code, "idempotency-replayed" in one.headers) for one in missing] == [(404, False)] * 2
+    for key in ("", "x" * 256):
+        assert send(key, "/holds/freezes", freezing).status_code == 422
+    secret = send("k3", "/tokens", {"person": "eve", "role": "viewer", "days": 1}, Role.ADMIN)
+    assert secret.status_code == 422 and "never kept" in secret.json()["detail"]
+
+
+def test_a_run_is_asked_for_once_also_when_the_first_server_died_before_it_answered(api: ApiMachine) -> None:
+    api.add_files("once")
+    key, asked = {"Idempotency-Key": "k4"}, {"reason": "once"}
+    first = api.call("POST", "/api/v1/policies/archive/runs", Role.OPERATOR, json=asked, headers=key).json()
+    with sqlite3.connect(api.machine.state / "tokens.sqlite") as kept:  # As a server leaves it that dies on the way.
+        kept.execute("UPDATE repeat_answers SET status = NULL, body = NULL WHERE status = 202")
+    at_work = api.call("POST", "/api/v1/policies/archive/runs", Role.OPERATOR, json=asked, headers=key)
+    assert (at_work.status_code, at_work.json()["type"]) == (409, "urn:tiering:problem:at-work")
+    with sqlite3.connect(api.machine.state / "tokens.sqlite") as kept:
+        kept.execute("UPDATE repeat_answers SET begun_us = begun_us - 160000000 WHERE status IS NULL")
+    again = api.call("POST", "/api/v1/policies/archive/runs", Role.OPERATOR, json=asked, headers=key).json()
+    assert (again["key"], again["run"]) == (first["key"], first["run"])
+    assert api.wait_until_ended(first["run"]) == "succeeded"
+    assert [one["run"] for one in api.get("/runs", policy="archive")["runs"]].count(first["run"]) == 1
+
+
+def test_failed_files_are_tried_again_by_a_run_that_has_ended(api: ApiMachine) -> None:
+    api.add_files("torn", 2)
+    run = api.start("archive")
+    assert api.wait_until_ended(run) == "failed"
+    none = api.call("POST", f"/api/v1/runs/{run}/retry-failed", Role.OPERATOR, json={"error": "checksum"})
+    assert none.status_code == 409 and f"no file of run {run} failed with 'checksum'" in none.json()["detail"]
+    asked = api.post(f"/runs/{run}/retry-failed", Role.OPERATOR, {"reason": "new rights"}, status=202)
+    assert (asked["files"], asked["is_open"]) == ({"permission_denied": 2}, False)
+    assert api.wait_until_ended(asked["begun"]) == "succeeded"
+    assert api.get(f"/runs/{asked['begun']}")["end"]["outcomes"]["done"] == 2
 
 
 def test_every_example_of_the_documentation_works(api: ApiMachine) -> None:

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from activities.bulk import Bulk
+from activities.closing import SCHEMA, outcome_writer
 from activities.manifests import read_batch
 from activities.outcomes import (
     BatchOutcome,
@@ -192,3 +195,21 @@ def test_the_file_of_a_batch_has_the_documented_form(storage: Storage, plan: Pla
     found = json.loads(storage.get("runs/r/round-1/batch-000002.json"))
     assert found["files"] == [[8, "failed", "hub_error", "m"]]
     assert (found["all"], found["job"], found["counts"]["done"]) == (None, 7, 1)
+
+
+@pytest.mark.parametrize("files", [1, 1000, 10**6, 6 * 10**7, 10**8, 10**9])
+def test_the_filters_of_the_paths_take_little_memory_however_many_files_there_are(files: int, tmp_path: Path) -> None:
+    rows = min(files, 122_880)
+    columns: dict[str, list[object]] = {field.name: [1] * rows for field in SCHEMA}
+    columns |= {name: [""] * rows for name in ("rule", "outcome", "reason", "message")}
+    columns["path"] = [str(row) for row in range(rows)]
+    for writer in (
+        outcome_writer(tmp_path / "with", files),
+        pq.ParquetWriter(tmp_path / "without", SCHEMA, compression="zstd"),
+    ):
+        with writer:
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+    sizes = [(tmp_path / name).stat().st_size for name in ("with", "without")]
+    one_filter = sizes[0] - sizes[1]
+    assert one_filter * -(-files // 122_880) < 70 << 20
+    assert (one_filter > 10) == (files <= 10**8)

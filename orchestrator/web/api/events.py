@@ -15,6 +15,7 @@ from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import answered, engine, installation
 from orchestrator.web.parameters import Answer, Body, Limit, NeededReason
 from orchestrator.web.problems import Problem, away, declared, unknown
+from orchestrator.web.repeats import once
 
 router = APIRouter(prefix="/events", tags=["events"], route_class=Guarded)
 
@@ -107,7 +108,7 @@ async def show_event(request: Request, id: EventId) -> EventLine:
 async def replay(request: Request, who: Who, wanted: Replaying) -> Replayed:
     """Tell an event again, under a new id, with the old one, who wants it and why."""
     there = await engine(request)
-    again = replayed(await _one(there.log, wanted.id), actor=who.actor, reason=wanted.reason)
+    again = replayed(await _one(there.log, wanted.id), actor=who.actor, reason=wanted.reason, once=once(request))
     try:
         await answered(lambda: tell_router(there.client, there.settings.task_queue, [again]))
     except RouterBusy as error:

@@ -17,6 +17,7 @@ from orchestrator.web.access import READS, STEERS, Guarded, Who
 from orchestrator.web.installation import engine, installation
 from orchestrator.web.parameters import Answer, Body, Maybe, NeededReason, Reason, Sequence, Site
 from orchestrator.web.problems import declared, unknown
+from orchestrator.web.repeats import once
 
 router = APIRouter(prefix="/holds", tags=["holds"], route_class=Guarded)
 
@@ -114,7 +115,7 @@ async def freeze(request: Request, who: Who, wanted: Freezing) -> Frozen:
         runs=wanted.runs,
         actor=who.actor,
         reason=wanted.reason,
-        key=new_key(),
+        key=new_key(request),
     )
     return Frozen(hold=hold_line(done.hold), policies=done.policies, stands=done.stands, runs=_steered(done.runs))
 
@@ -153,9 +154,9 @@ def hold_line(hold: Hold, lifted: datetime | None = None) -> HoldLine:
     )
 
 
-def new_key() -> str:
-    """Make a key under which the audit takes a record once."""
-    return secrets.token_hex(8)
+def new_key(request: Request) -> str:
+    """Give a key under which the audit takes a record once: that of a request which may be sent again, or a new one."""
+    return once(request) or secrets.token_hex(8)
 
 
 def _steered(runs: Steered) -> SteeredRuns:

@@ -84,7 +84,7 @@ async def set_limit(request: Request, who: Who, wanted: NewLimit) -> LimitLine:
         raise unknown(f"No policy and no run is at this site; known: {', '.join(sorted(known)) or 'none yet'}.")
     put, jobs = JobLimits(there.log).put, None if wanted.jobs == "off" else wanted.jobs
     lane = Lane(wanted.site, wanted.queue, wanted.target)
-    return _line(await asyncio.to_thread(put, lane, jobs, actor=who.actor, reason=wanted.reason, key=new_key()))
+    return _line(await asyncio.to_thread(put, lane, jobs, actor=who.actor, reason=wanted.reason, key=new_key(request)))
 
 
 def _line(limit: Limit) -> LimitLine:

@@ -33,6 +33,7 @@ from orchestrator.web.parameters import (
     Site,
 )
 from orchestrator.web.problems import declared, unknown
+from orchestrator.web.repeats import once
 from workflows.starts import StartState
 
 router = APIRouter(prefix="/policies", tags=["policies"], route_class=Guarded)
@@ -224,7 +225,9 @@ async def start_run(request: Request, who: Who, policy: PolicyName, wanted: Star
     """Ask for a run of the applied version now; it may wait for its turn, or be skipped since something holds it."""
     there = await engine(request)
     await _refuse_unapplied(there, policy)
-    start = await start_applied(there, policy, site=wanted.site, actor=who.actor, reason=wanted.reason)
+    start = await start_applied(
+        there, policy, site=wanted.site, actor=who.actor, reason=wanted.reason, once=once(request)
+    )
     return Started(key=start.key, state=start.state, run=start.run, why=start.why or None)
 
 
@@ -233,7 +236,7 @@ async def pause(request: Request, who: Who, policy: PolicyName, why: Why) -> Hol
     """Let a policy start nothing until it is resumed; open runs go on."""
     there = await engine(request)
     await _refuse_unapplied(there, policy)
-    return hold_line(await pause_policy(there, policy, actor=who.actor, reason=why.reason, key=new_key()))
+    return hold_line(await pause_policy(there, policy, actor=who.actor, reason=why.reason, key=new_key(request)))
 
 
 @router.post("/{policy}/resume", summary="Resume a policy", dependencies=[STEERS], responses=_STEER)

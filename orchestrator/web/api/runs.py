@@ -131,9 +131,10 @@ class RunDetail(Answer):
 
 
 class JobList(Answer):
-    """All jobs of a run, in the order in which they were sent."""
+    """One page of a run's jobs: those that have ended in the order of their ends, then those that are open."""
 
     jobs: list[RunJob]
+    next: int | None = Field(None, description="`offset` of the next page; null on the last one.")
 
 
 class RunFile(Answer):
@@ -200,12 +201,17 @@ async def show_run(request: Request, run: RunName) -> RunDetail:
 
 
 @router.get("/{run}/jobs", summary="List a run's jobs", responses=declared(401, 403, 404, 422, 429, 500, 503))
-async def run_jobs(request: Request, run: RunName) -> JobList:
+async def run_jobs(request: Request, run: RunName, limit: FilesLimit = 1000, offset: Offset = 0) -> JobList:
     """List the Hub jobs of a run, as the audit tells of them."""
     there = await engine(request)
     await known_run(there.client, there.settings.task_queue, run)
-    jobs = await asyncio.to_thread(reports.jobs_of, there.settings, run)
-    return JobList(jobs=[RunJob.model_validate(one) for one in jobs])
+
+    def page() -> list[RunJob]:
+        found = islice(reports.each_job(there.settings, run), offset, offset + limit + 1)
+        return [RunJob.model_validate(one) for one in found]
+
+    jobs = await asyncio.to_thread(page)
+    return JobList(jobs=jobs[:limit], next=offset + limit if len(jobs) > limit else None)
 
 
 @router.get("/{run}/files", summary="List a run's files", responses=declared(401, 403, 404, 422, 429, 500, 503))

@@ -1,5 +1,6 @@
 """Steering an open run: pause, resume, cancel, new limits, skipping a stage; and approving or rejecting its plan."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -26,6 +27,7 @@ from orchestrator.web.parameters import (
     needs_one_of,
 )
 from orchestrator.web.problems import Problem, declared
+from orchestrator.web.repeats import once
 from workflows.run import NewLimits, Phase, RunState, RunStatus
 from workflows.running import Rate
 
@@ -216,12 +218,17 @@ async def set_limits(request: Request, who: Who, run: RunName, wanted: Setting) 
 async def retry_failed(request: Request, who: Who, run: RunName, wanted: Retrying) -> Retried:
     """Try the failed files again: of an open run in a further round of its stage, of an ended one in a new run."""
     there = await _known(request, run)
-    error = wanted.error or ""
-    return Retried.model_validate(
-        await answered(
-            lambda: try_again(there.client, there.settings, run, actor=who.actor, reason=wanted.reason, error=error)
-        )
+    again = functools.partial(
+        try_again,
+        there.client,
+        there.settings,
+        run,
+        actor=who.actor,
+        reason=wanted.reason,
+        error=wanted.error or "",
+        once=once(request),
     )
+    return Retried.model_validate(await answered(again))
 
 
 @router.post("/approve", summary="Approve a plan", dependencies=[APPROVES], responses=_ANSWERS)

@@ -14,7 +14,8 @@ from orchestrator.tokens import LONGEST, Token
 from orchestrator.web.access import ADMINISTERS, Guarded, Who
 from orchestrator.web.installation import installation
 from orchestrator.web.parameters import Answer, Body, Reason
-from orchestrator.web.problems import declared, unknown
+from orchestrator.web.problems import Problem, declared, unknown
+from orchestrator.web.repeats import once
 
 router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=Guarded, dependencies=[ADMINISTERS])
 TokenId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$", description="The token's id; it is no secret.")]
@@ -77,6 +78,9 @@ async def list_tokens(request: Request) -> TokenList:
 )
 async def create_token(request: Request, who: Who, wanted: NewToken) -> CreatedToken:
     """Make a token; the answer is the only place where it ever stands."""
+    if once(request) is not None:
+        text = "A token is never kept, so its answer cannot be given again: leave the Idempotency-Key out."
+        raise Problem(422, "invalid", text)
     there, log = installation(request), installation(request).log
 
     def make() -> tuple[Token, str]:
