@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ class Service:
     log: Path
     address: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready: Callable[[], bool] = lambda: True
+    port: int | None = None
     ready_file: Path | None = None
     patience: float = 10.0
     _child: subprocess.Popen[bytes] | None = None
@@ -102,12 +102,30 @@ class Service:
     def wait_until_ready(self) -> None:
         """Return when the service answers. Raises StackError with the last lines of its log."""
         deadline = time.monotonic() + _PATIENCE
-        while not (self.ready() and (self.ready_file is None or self.ready_file.exists())):
+        while not self._is_ready():
             if not self.alive():
                 raise StackError(f"{self.name} ended while it started.{self.last_words()}")
             if time.monotonic() > deadline:
                 raise StackError(f"{self.name} did not answer within {_PATIENCE:.0f} s.{self.last_words()}")
             time.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        listens = self.port is None or (accepts(self.port) and self._listens(self.port))
+        return listens and (self.ready_file is None or self.ready_file.exists())
+
+    def _listens(self, port: int) -> bool:
+        """Tell whether it is our own process that answers there: another one may have taken the port meanwhile."""
+        if self._child is None:
+            return False
+        try:
+            process = psutil.Process(self._child.pid)
+            ours = [process, *process.children(recursive=True)]
+            found = [one.laddr.port for each in ours for one in each.net_connections("tcp") if one.status == "LISTEN"]
+        except psutil.AccessDenied:  # Some systems tell nobody of sockets.
+            return self.alive()
+        except psutil.NoSuchProcess:
+            return False
+        return port in found
 
     def restart_if_fallen(self) -> bool:
         """Start the process again if it ended by itself; give up when it keeps falling. Raises StackError."""

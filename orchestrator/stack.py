@@ -124,9 +124,22 @@ class Stack:
 
     def wait_for_worker(self) -> None:
         """Return when the worker that this command started works, and the API answers. Raises StackError."""
-        for name in (WORKER, API):
-            if name in self._services:
-                self._services[name].wait_until_ready()
+        if WORKER in self._services:
+            self._services[WORKER].wait_until_ready()
+        if API in self._services:
+            self._wait_for_api(self._services[API])
+
+    def _wait_for_api(self, api: Service) -> None:
+        """Wait for it; where another process took its port before it could, it goes to another one."""
+        try:
+            api.wait_until_ready()
+        except StackError:
+            if api.port is None or api.alive() or not accepts(api.port):
+                raise
+            elsewhere = self._services[API] = api_service(self.settings, free_port(), api.log)
+            elsewhere.start()
+            self._write()
+            elsewhere.wait_until_ready()
 
     def mind(self) -> tuple[str, ...]:
         """Start again what fell over, and name it. Raises StackError when a service keeps falling."""
@@ -283,7 +296,7 @@ def temporal_service(settings: Settings, port: int, log: Path) -> Service:
         ],
         log=log,
         address=f"127.0.0.1:{port}",
-        ready=lambda: accepts(port),
+        port=port,
     )
 
 
@@ -300,7 +313,7 @@ def hub_service(settings: Settings, port: int, log: Path) -> Service:
         ],
         log=log,
         address=f"http://127.0.0.1:{port}/api",
-        ready=lambda: accepts(port),
+        port=port,
     )
 
 
@@ -324,7 +337,7 @@ def api_service(settings: Settings, port: int, log: Path) -> Service:
         command=[*_PYTHON, "orchestrator", "serve", "--port", str(port)],
         log=log,
         address=f"http://127.0.0.1:{port}",
-        ready=lambda: accepts(port),
+        port=port,
         environment=_environment(settings),
         patience=15.0,
     )

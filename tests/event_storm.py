@@ -16,7 +16,7 @@ import aiohttp
 from activities.ledger.log import AuditLog
 from orchestrator.catalog import read_policy
 from orchestrator.engine import open_engine
-from orchestrator.services import Service, accepts, free_port
+from orchestrator.services import Service, free_port
 from orchestrator.settings import Settings, load_settings
 from orchestrator.web.signature import signed_headers
 from tests.machine import Process, worker_process
@@ -72,7 +72,7 @@ def open_place(folder: Path, *, temporal: str, hub: str, key: Path) -> Place:
         command=[sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)],
         log=folder / "logs" / "door.log",
         environment=environment,
-        ready=lambda: accepts(port),
+        port=port,
     )
     settings = load_settings(state_dir=folder, temporal_address=temporal, hub_url=hub, hub_key_file=key)
     return Place(settings, worker, Process(door), f"http://127.0.0.1:{port}/events")

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from orchestrator.services import Service, accepts, free_port
+from orchestrator.services import Service, free_port
 from orchestrator.settings import load_settings
 from orchestrator.stack import temporal_service, worker_service
 from tests.shifted_clock import shifted
@@ -205,7 +205,6 @@ def temporal_process(folder: Path, clock: timedelta = timedelta()) -> Process:
     """An embedded Temporal server of its own."""
     settings, port = load_settings(state_dir=folder), free_port()
     service = temporal_service(settings, port, folder / "logs" / "temporal.log")
-    service.ready = lambda: accepts(port)
     return Process(service, clock)
 
 

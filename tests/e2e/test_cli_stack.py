@@ -4,10 +4,14 @@ import json
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from orchestrator.granting import OWN_FILE
 from orchestrator.services import free_port
 from tests.local_hub import LocalHub
 from tests.machine import Machine, eventually
@@ -201,3 +205,19 @@ def test_a_pipe_that_closes_early_is_no_error(machine: Machine) -> None:
     command = f"{sys.executable} -P -m orchestrator check --json | true; echo ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], env=machine.environment, capture_output=True, text=True, timeout=30)
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.long
+def test_two_that_start_at_once_have_an_api_each(machine: Machine, tmp_path: Path) -> None:
+    other = Machine(tmp_path / "other")
+    try:
+        with ThreadPoolExecutor() as both:
+            list(both.map(lambda one: one.up(api=True), (machine, other)))
+        addresses = [one.stack()["services"]["api"]["address"] for one in (machine, other)]
+        assert len(set(addresses)) == 2
+        for one, address in zip((machine, other), addresses, strict=True):
+            token = (one.state / OWN_FILE).read_text().strip()
+            session = httpx.get(f"{address}/api/v1/session", headers={"Authorization": f"Bearer {token}"})
+            assert session.status_code == 200, session.text
+    finally:
+        assert other.close() == []

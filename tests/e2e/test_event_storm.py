@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.services import accepts, free_port
+from orchestrator.services import free_port
 from orchestrator.settings import load_settings
 from orchestrator.stack import temporal_service
 from tests.event_storm import open_place, rage
@@ -19,7 +19,6 @@ def temporal(tmp_path: Path) -> Iterator[Process]:
     folder, port = tmp_path / "temporal", free_port()
     service = temporal_service(load_settings(state_dir=folder), port, folder / "temporal.log")
     service.command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100"]
-    service.ready = lambda: accepts(port)
     server = Process(service)
     yield server
     server.stop()
