@@ -83,7 +83,14 @@ def test_an_open_run_is_paused_slowed_and_resumed_and_the_audit_knows_the_person
 
 
 def test_everything_is_read_page_by_page_and_the_pages_add_up(api: ApiMachine) -> None:
-    assert api.wait_until_ended(api.start("archive")) == "succeeded"
+    api.add_files("read", 20)
+    archived = api.start("archive")
+    assert api.wait_until_ended(archived) == "succeeded"
+    api.add_files("reread")
+    asked = api.start("asks")
+    api.wait_for_approval(asked)
+    api.post(f"/runs/{asked}/cancel", Role.OPERATOR, {})
+    assert api.wait_until_ended(asked) == "cancelled"
 
     def pages(path: str, rows: str, **params: Any) -> list[Any]:
         name, found, following = (
@@ -99,21 +106,21 @@ def test_everything_is_read_page_by_page_and_the_pages_add_up(api: ApiMachine) -
             if following is None:
                 return found
 
-    assert eventually(lambda: len(api.get("/runs", open=False)["runs"]) == 3)
+    assert eventually(lambda: {asked, archived} <= {one["run"] for one in api.get("/runs", open=False)["runs"]})
     runs = pages("/runs", "runs", limit=1)
     assert [one["run"] for one in runs] == [one["run"] for one in api.get("/runs")["runs"]]
-    assert sorted(one["policy"] for one in runs) == ["archive", "asks", "asks"]
-    assert [one["policy"] for one in api.get("/runs", policy="archive")["runs"]] == ["archive"]
+    assert {one["run"]: one["policy"] for one in runs}.items() >= {(archived, "archive"), (asked, "asks")}
+    assert {one["policy"] for one in api.get("/runs", policy="archive")["runs"]} == {"archive"}
     audit = pages("/audit", "records", limit=7)
     assert [one["seq"] for one in audit] == list(range(len(audit), 0, -1))
     assert api.get("/audit/verdict")["ok"] and api.get("/audit/3")["hash"] == audit[-3]["hash"]
     plans = pages("/plans", "plans", limit=1)
-    assert len(plans) == 3
+    assert len(plans) >= 2
+    assert plans == api.get("/plans")["plans"]
     plan = api.get(f"/plans/{plans[-1]['digest']}")
     files = pages(f"/plans/{plan['digest']}/files", "files", limit=13)
-    assert [one["ordinal"] for one in files] == list(range(40)) and plan["files"] == 40
+    assert [one["ordinal"] for one in files] == list(range(plan["files"]))
     assert api.get(f"/plans/{plan['digest']}/report")["bytes"] == sum(one["size"] for one in files)
-    archived = next(one["run"] for one in runs if one["policy"] == "archive")
     ended = pages(f"/runs/{archived}/files", "files", limit=11)
     jobs = pages(f"/runs/{archived}/jobs", "jobs", limit=1)
     assert jobs == api.get(f"/runs/{archived}/jobs")["jobs"]
