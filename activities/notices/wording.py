@@ -1,5 +1,6 @@
 """The words of one message: a single notice as it is, many as their number and what they have in common."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +22,12 @@ class Message(NamedTuple):
 
 
 def worded(notices: Sequence[Notice]) -> Message:
-    """Put notices into one message; there is at least one."""
+    """Put notices into one message; there is at least one. What others wrote in it calls nobody."""
+    found = _worded(notices)
+    return found._replace(title=_calling_nobody(found.title), text=_calling_nobody(found.text))
+
+
+def _worded(notices: Sequence[Notice]) -> Message:
     urgency = max((one.urgency for one in notices), key=list(Urgency).index)
     groups = Counter(one.group for one in notices)
     if len(notices) == 1:
@@ -49,6 +55,14 @@ def _mixed(notices: Sequence[Notice], groups: Counter[str]) -> str:
     ]
     rest = sum(count for _, count in groups.most_common()[LINES:])
     return "\n".join([*lines, *([f"and {rest:,} more of {len(groups) - LINES:,} kinds"] if rest else [])])
+
+
+def _calling_nobody(text: str) -> str:
+    """Break what chats take for a call to everybody or to a person; the name of a file may look like one."""
+    return _CALL.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+
+
+_CALL = re.compile(r"@(?=(?:everyone|here|channel|all|room)\b)|<(?=[!@#])", re.IGNORECASE)
 
 
 def _at(notice: Notice) -> str:
