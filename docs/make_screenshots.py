@@ -99,6 +99,8 @@ def _live(there: Installation) -> tuple[str, dict[str, str]]:
         "events": "/events",
         "audit": "/audit",
         "record": "/audit/3",
+        "file": "/audit/file?path=/mmfs1/projects/ingest/shot_0003.wav",
+        "run-files-open": f"/runs/{campaign}/files",
         "nothing": "/runs/no-such-run",
     }
 

@@ -63,10 +63,12 @@ class Stage:
             "/", "/runs", f"/runs/{self.campaign}", f"/runs/{self.waiting}", f"/runs/{self.failed}",
             f"/runs/{self.failed}/files", "/plans", f"/plans/{digest}", f"/plans/{digest}/files", "/policies",
             "/policies/archive-cold-media?version=2&against=1", "/pools", f"/pools/london{pool}", "/events", "/audit",
-            "/audit/2", "/runs/no-such-run",
+            "/audit/2", "/audit/file", f"/audit/file?path={FAILED_FILE}", f"/runs/{self.campaign}/files",
+            "/runs/no-such-run",
         ]  # fmt: skip
 
 
+FAILED_FILE = "/mmfs1/projects/ingest/shot_0000.wav"
 PEOPLE = {"ann": "admin", "oscar": "operator", "vera": "viewer", "carl": "approver"}
 
 
@@ -138,6 +140,27 @@ def test_a_page_that_is_open_offers_what_fits_when_somebody_else_pauses_the_run(
     expect(page.get_by_role("region", name="Who did what")).to_contain_text("a word from elsewhere")
     assert httpx.post(f"{page.url}/resume", data=told, headers=given, timeout=30).status_code == 303
     expect(page.get_by_text("Pause", exact=True)).to_be_visible()
+    page.context.close()
+
+
+def test_the_files_of_an_open_run_are_listed_so_far_and_each_leads_to_its_history(
+    chrome: Browser, stage: Stage
+) -> None:
+    page = page_of(chrome, stage, "viewer")
+    page.goto(f"{stage.url}/runs/{stage.campaign}/files?outcome=done")
+    expect(page.get_by_role("main")).to_contain_text("so far; what failed may still be tried again")
+    first = page.locator("td.path a").first
+    name = first.inner_text()
+    first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What happened to a file")
+    told = page.get_by_role("region").first
+    expect(told).to_contain_text("done")
+    expect(told.get_by_role("link", name=stage.campaign)).to_be_visible()
+    page.get_by_label("Path, as the Hub names it").fill(f"{name}.not")
+    page.get_by_role("button", name="Look").click()
+    expect(page.get_by_role("main")).to_contain_text("No run had this file")
+    page.goto(f"{stage.url}/audit/file?path={FAILED_FILE}")
+    expect(page.get_by_role("main")).to_contain_text("the drive <b>is</b> busy")
     page.context.close()
 
 

@@ -20,6 +20,7 @@ from orchestrator.web.access import admitted, refuse_cross_site
 from orchestrator.web.installation import installation
 from orchestrator.web.pages.audit import AuditPage
 from orchestrator.web.pages.events import EventPages
+from orchestrator.web.pages.file_history import FilePage
 from orchestrator.web.pages.frame import STATIC, Frame, Refused
 from orchestrator.web.pages.live import Live
 from orchestrator.web.pages.overview import Overview
@@ -60,6 +61,7 @@ class Pages:
         self.pools = PoolPages(frame, self.live)
         self.events = EventPages(frame, self.live)
         self.audit = AuditPage(frame, self.live)
+        self.file = FilePage(frame, self.live)
         self._watching = asyncio.create_task(self.verification.watching())
 
     async def close(self) -> None:
@@ -121,6 +123,7 @@ class Dashboard:
             self._get("/events", lambda pages: pages.events.index),
             self._get("/events/{name:path}", lambda pages: pages.events.show),
             self._get("/audit", lambda pages: pages.audit.show),
+            self._get("/audit/file", lambda pages: pages.file.show),
             self._get("/audit/badge", lambda pages: pages.audit.badge),
             self._post("/audit/verify", lambda pages: pages.audit.verify),
             self._get("/audit/{seq:int}", lambda pages: pages.audit.record),

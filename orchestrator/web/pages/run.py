@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -13,12 +14,20 @@ from temporalio.service import RPCError
 
 from activities.manifests import ManifestDamaged
 from activities.storage import Missing
-from orchestrator.outcome_files import OUTCOMES, NoOutcomes, Wanted, count_files, read_files, reasons_of
+from orchestrator.outcome_files import (
+    OUTCOMES,
+    NoOutcomes,
+    Wanted,
+    count_files,
+    files_so_far,
+    read_files,
+    reasons_of,
+)
 from orchestrator.reporting.errors import ErrorKind, bulk_in, errors_of, with_every_reason
 from orchestrator.reporting.figures import size
 from orchestrator.reporting.standing import Standing
 from orchestrator.run_pages import known_run
-from orchestrator.runs import RunError
+from orchestrator.runs import RunError, run_status
 from orchestrator.web.pages.charts import Axes, Layer, Point, draw
 from orchestrator.web.pages.frame import Frame, Refused
 from orchestrator.web.pages.live import Live, Told
@@ -27,6 +36,8 @@ from workflows.plan import OutcomeCounts
 from workflows.run import RunState
 
 FILES_A_PAGE = 100
+LISTED_WHILE_OPEN = 1_000_000
+"""Files of a plan up to which an open run's are listed: their table is made anew for each page, a second a million."""
 ANSWERED_WITHIN = 8.0
 """Seconds that a page waits for a run to tell where it stands; after that it shows what the audit knows."""
 
@@ -108,20 +119,27 @@ class RunPage:
         return await self._frame.part(request, "run_curve.html", view=view, curve=curve(view))
 
     async def files(self, request: Request) -> Response:
-        """Show how the files of an ended run ended: some of them, and the way to the next ones."""
+        """Show how the files of a run ended, while it is open those that have: some, and the way to the next ones."""
         run, query = request.path_params["run"], request.query_params
         told = await self._live.story(run)
         if told.started is None:
             raise no_run(run)
         after = int(query["after"]) if query.get("after", "").isdecimal() and len(query["after"]) < 18 else None
         wanted = Wanted(query.get("outcome") or None, query.get("reason") or None, query.get("error") or None)
+        found, silent = None, None
         try:
-            found = await asyncio.to_thread(self._files, run, wanted, after)
+            if told.ended is None:
+                found = await self._files_so_far(run, wanted, after)
+            else:
+                found = await asyncio.to_thread(self._files, run, wanted, after)
         except NoOutcomes:
-            found = None
+            pass
+        except (RunError, RPCError, TimeoutError, ManifestDamaged, Missing):
+            silent = f"They cannot be listed now: no worker answers for the run. `orchestrator runs files {run}` tries."
         return await self._frame.page(
-            request, "run_files.html", run=run, told=told, found=found, wanted=wanted, outcomes=OUTCOMES, after=after
-        )
+            request, "run_files.html", run=run, told=told, found=found, silent=silent, wanted=wanted, outcomes=OUTCOMES,
+            after=after, most=LISTED_WHILE_OPEN,
+        )  # fmt: skip
 
     async def view(self, run: str) -> View:
         """Look at a run. Raises Refused for one that nobody knows."""
@@ -157,16 +175,28 @@ class RunPage:
         except (Missing, ManifestDamaged, OSError):
             return with_every_reason((), failed)
 
-    def _files(self, run: str, wanted: Wanted, after: int | None) -> dict[str, Any]:
+    async def _files_so_far(self, run: str, wanted: Wanted, after: int | None) -> dict[str, Any] | None:
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            status = await run_status(self._live.engine.client, run)
+        if status.plan is None or status.plan.files > LISTED_WHILE_OPEN:
+            return None
+
+        def read() -> dict[str, Any] | None:
+            with files_so_far(self._live.engine.settings, status) as table:
+                return None if table is None else self._files(run, wanted, after, table)
+
+        return await asyncio.to_thread(read)
+
+    def _files(self, run: str, wanted: Wanted, after: int | None, table: Path | None = None) -> dict[str, Any]:
         settings = self._live.engine.settings
-        total = count_files(settings, run, wanted)
-        rows = list(islice(read_files(settings, run, wanted._replace(after=after)), FILES_A_PAGE + 1))
+        total = count_files(settings, run, wanted, table)
+        rows = list(islice(read_files(settings, run, wanted._replace(after=after), table=table), FILES_A_PAGE + 1))
         more = len(rows) > FILES_A_PAGE
         return {
             "total": total,
             "rows": rows[:FILES_A_PAGE],
             "next": rows[FILES_A_PAGE - 1]["ordinal"] if more else None,
-            "reasons": sorted(reasons_of(settings, run)),
+            "reasons": sorted(reasons_of(settings, run, table)),
         }
 
 
