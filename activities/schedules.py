@@ -146,24 +146,37 @@ async def set_paused(client: Client, name: str, paused: bool, note: str) -> None
 
 
 async def find(
-    client: Client, task_queue: str, known: Iterable[str] = (), *, compare: bool = True
+    client: Client, task_queue: str, known: Iterable[str] = (), *, policy: str | None = None, compare: bool = True
 ) -> AsyncIterator[Found]:
-    """Give the Schedules of an installation.
+    """Give the Schedules of an installation, or of one policy of it.
 
     The engine's list follows a change within a second or so; `known` ids are looked up whether they are in it or not.
     Who does not `compare` them with what they should be saves their calendars.
     """
     prefix = schedules_prefix(task_queue)
     names = {name for name in known if name.startswith(prefix)}
-    async for listed in await client.list_schedules(page_size=1000):
-        if listed.id.startswith(prefix):
-            names.add(listed.id)
+    async for name in _listed(client, prefix if policy is None else f"{prefix}{policy}/"):
+        names.add(name)
     ordered = sorted(names)
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
         for found in await asyncio.gather(*(find_one(client, name, compare=compare) for name in some)):
             if found is not None:
                 yield found
+
+
+async def _listed(client: Client, prefix: str) -> AsyncIterator[str]:
+    """Give the ids in the engine's list that begin so; an engine that cannot look for that is asked for all."""
+    query = None if set(prefix) & set("'\"") else f"ScheduleId STARTS_WITH '{prefix}'"
+    try:
+        found = [one.id async for one in await client.list_schedules(query, page_size=1000)]
+    except RPCError as error:
+        if query is None or error.status is not RPCStatusCode.INVALID_ARGUMENT:
+            raise
+        found = [one.id async for one in await client.list_schedules(page_size=1000)]
+    for name in found:
+        if name.startswith(prefix):
+            yield name
 
 
 async def find_one(client: Client, name: str, *, compare: bool = True) -> Found | None:

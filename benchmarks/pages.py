@@ -1,12 +1,14 @@
-"""How fast the dashboard's pages come with 1,000 policies and 10,000 runs in the store: `python -m benchmarks.pages`.
+"""How fast the dashboard and the API answer, with much in the store: `python -m benchmarks.pages`.
 
-The policies are applied versions as `apply` writes them, with a schedule each. The runs that have ended are what runs
-leave in the audit (start, plan, round, jobs, end), written in one go: Temporal was not asked to run ten thousand
-workflows, and the pages do not ask it about runs that have ended. What is open is real: one run waits for an approval,
-on a real Temporal with a worker and the local Hub. Pages are asked for one after the other, over one connection.
+There are 1,000 policies, applied versions as `apply` writes them, each with its Schedule in Temporal, and 10,000 runs
+that have ended: what runs leave in the audit (start, plan, round, jobs, end), written in one go. Temporal was not asked
+to run ten thousand workflows, and nobody asks it about runs that have ended. What is open is real: one run waits for an
+approval, on a real Temporal with a worker and the local Hub. Pages are asked for one after the other, over one
+connection. What happened to a file is looked for in every run, and has a bound of its own.
 """
 
 import argparse
+import asyncio
 import statistics
 import sys
 import tempfile
@@ -21,11 +23,14 @@ from activities.ledger.log import AuditLog
 from activities.ledger.records import AuditRecord
 from activities.storage import open_storage
 from orchestrator.catalog import read_policy
-from orchestrator.settings import load_settings
+from orchestrator.engine import open_engine
+from orchestrator.settings import Settings, load_settings
+from orchestrator.stack import running_settings
 from orchestrator.versions import Versions
 from tests.dashboard import ALERTED, PURGE, Installation
 
 BOUND_MS = 200.0
+LOOK_MS = 5_000.0
 JOBS = 3
 _AT_ONCE = 4000
 
@@ -72,6 +77,7 @@ def _measured(there: Installation, policies: int, runs: int, times: int) -> int:
     log = AuditLog(settings.audit.get_secret_value())
     began = time.monotonic()
     _policies(Versions(log, open_storage(settings.storage)), policies)
+    asyncio.run(_schedules(settings, policies))
     last = _runs(log, runs, policies)
     records = log.end()[0]
     log.close()
@@ -85,6 +91,12 @@ def _measured(there: Installation, policies: int, runs: int, times: int) -> int:
             f"/runs/{ended}/files", "/plans", f"/plans/{digest}", f"/plans/{digest}/files", "/policies",
             "/policies?page=11", "/policies?name=archive-09", "/policies/archive-0007", "/pools", "/events", "/audit",
             "/audit?event=run.ended", "/audit?policy=archive-0007", "/audit?text=0007", "/audit/1000",
+            "/audit/file?path=/mmfs1/projects/none", "/audit/file?path=/mmfs1/projects/ingest/shot_0003.wav",
+            *(f"/api/v1{path}" for path in (
+                "/policies", "/policies/archive-0007", "/policies/archive-0007/versions", "/runs", f"/runs/{ended}",
+                f"/runs/{ended}/jobs", f"/runs/{ended}/files", "/plans", f"/plans/{digest}", "/approvals", "/pools",
+                "/events", "/holds", "/starts", "/quarantine", "/limits", "/audit", "/audit?event=run.ended", "/health",
+            )),
         ]  # fmt: skip
         for page in pages:
             took = []
@@ -94,14 +106,15 @@ def _measured(there: Installation, policies: int, runs: int, times: int) -> int:
                 took.append(1000 * (time.perf_counter() - start))
                 assert answer.status_code == 200, (page, answer.status_code)
             median = statistics.median(took[1:])
-            over |= median > BOUND_MS
+            bound = LOOK_MS if page.startswith("/audit/file") else BOUND_MS
+            over |= median > bound
             said = page.replace(digest, digest[:8]).replace(ended, "RUN").replace(last, "RUN-OF-RECORDS")
-            mark = "  OVER" if median > BOUND_MS else ""
+            mark = "  OVER" if median > bound else ""
             print(
                 f"{said:<34} median {median:6.1f} ms, slowest {max(took[1:]):6.1f}, first {took[0]:6.1f}{mark}",
                 flush=True,
             )
-    print(f"bound: {BOUND_MS:.0f} ms at the median")
+    print(f"bound: {BOUND_MS:.0f} ms at the median, {LOOK_MS:.0f} for a look through every run")
     return int(over)
 
 
@@ -109,6 +122,20 @@ def _policies(versions: Versions, count: int) -> None:
     for number in range(count):
         text = POLICY.format(number=number, minute=number % 60, hour=number % 24)
         versions.add(read_policy(text.encode(), f"{number}.yaml"), 1, actor="ann@studio", reason="the yearly catalog")
+
+
+async def _schedules(settings: Settings, count: int) -> None:
+    async with open_engine(running_settings(settings)) as engine:
+        versions = engine.versions.current()
+        gate = asyncio.Semaphore(20)
+
+        async def put(number: int) -> None:
+            version = versions[f"archive-{number:04d}"]
+            async with gate:
+                for wanted in engine.schedules.wanted(engine.versions.policy(version), version.number):
+                    await engine.schedules.put(wanted)
+
+        await asyncio.gather(*map(put, range(count)))
 
 
 def _runs(log: AuditLog, count: int, policies: int) -> str:

@@ -106,8 +106,11 @@ class Kind(Protocol):
     def wanted(self, policy: Policy, version: int) -> list[Wanted]:
         """Give what a policy of this version wants."""
 
-    async def there(self, known: Iterable[str] = ()) -> list[There]:
-        """Give all of ours that the engine keeps; `known` ids may be too new for a list of the engine's."""
+    async def there(self, known: Iterable[str] = (), policy: str | None = None) -> list[There]:
+        """Give all of ours that the engine keeps; `known` ids may be too new for a list of the engine's.
+
+        Who names a `policy` looks at nothing else: others may be left out where that saves questions.
+        """
 
     async def put(self, wanted: Wanted, how: Putting = AS_IT_IS) -> None:
         """Make it so; done twice it is the same. Raises Meanwhile when somebody else changes it at the same time."""
@@ -138,9 +141,9 @@ class Schedules:
             for one in starts
         ]
 
-    async def there(self, known: Iterable[str] = ()) -> list[There]:
-        """Give every Schedule whose id is one of ours."""
-        return [self._there(one) async for one in schedules.find(self._client, self._task_queue, known)]
+    async def there(self, known: Iterable[str] = (), policy: str | None = None) -> list[There]:
+        """Give every Schedule whose id is one of ours, or one of a policy's."""
+        return [self._there(one) async for one in schedules.find(self._client, self._task_queue, known, policy=policy)]
 
     def _there(self, one: Found) -> There:
         start = one.start

@@ -44,15 +44,23 @@ class Applying:
         return difference
 
     async def compare(
-        self, catalog: Mapping[str, LoadedPolicy], *, remove: Iterable[str] = (), prune: bool = False
+        self,
+        catalog: Mapping[str, LoadedPolicy],
+        *,
+        remove: Iterable[str] = (),
+        prune: bool = False,
+        only: str | None = None,
     ) -> Difference:
-        """Compare a catalog with the engine; `remove` names policies to take away, `prune` takes all others away."""
+        """Compare a catalog with the engine; `remove` names policies to take away, `prune` takes all others away.
+
+        With `only` the engine is asked about that policy alone: nothing is told of any other.
+        """
         latest = self._versions.latest()
         current = {name: version for name, version in latest.items() if not version.removed}
         leaving = set(remove) | {name for name in current if prune and name not in catalog}
         # What is applied now may be too new for the engine's list, and so may what takes its place.
         before = [version for name, version in current.items() if name in leaving or _differs(version, catalog)]
-        there = await self._there([*(one.policy for one in catalog.values()), *self._applied(before)])
+        there = await self._there([*(one.policy for one in catalog.values()), *self._applied(before)], only)
         orphans = {name for name in there if name not in current and name not in catalog and name not in leaving}
         if prune:
             leaving, orphans = leaving | orphans, set()
@@ -111,14 +119,15 @@ class Applying:
                 "apply again, it shows what is left to do"
             )
 
-    async def _there(self, policies: Iterable[Policy]) -> dict[str, list[There]]:
+    async def _there(self, policies: Iterable[Policy], only: str | None = None) -> dict[str, list[There]]:
         """Give what the engine keeps, by policy; what these policies want is looked up one by one."""
         known = list(policies)
         found: dict[str, list[There]] = {}
         for kind in self._kinds:
             ids = [wanted.id for policy in known for wanted in kind.wanted(policy, 0)]
-            for one in await kind.there(ids):
-                found.setdefault(one.policy, []).append(one)
+            for one in await kind.there(ids, only):
+                if only in (None, one.policy):
+                    found.setdefault(one.policy, []).append(one)
         return found
 
     def _applied(self, versions: Iterable[Version]) -> Iterator[Policy]:

@@ -156,7 +156,7 @@ async def _schedules(engine: Engine, policy: str) -> list[There]:
     if version is not None:
         with suppress(VersionError, PolicyError):
             known = [one.id for one in engine.schedules.wanted(engine.versions.policy(version), version.number)]
-    return [there for there in await engine.schedules.there(known) if there.policy == policy]
+    return [there for there in await engine.schedules.there(known, policy) if there.policy == policy]
 
 
 def _applied(engine: Engine) -> list[Policy]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from activities.bulk import Bulk
 from activities.ledger.events import Event
+from activities.ledger.finding import Wanted
 from activities.ledger.log import AuditLog
-from activities.ledger.records import Stored
+from activities.ledger.records import Stored, quoted
 from activities.manifests import HEAD, open_manifest, read_head, read_rows
 from activities.plan_report import PlanReport
 from activities.plan_report import report_plan as count_plan
@@ -20,7 +21,6 @@ from workflows.plan import Plan
 from workflows.policy import Policy
 
 _PAGE = 500
-_MOST_LOOKED_AT = 20_000
 _MOST_RUNS = 100
 
 
@@ -52,13 +52,10 @@ def made_plans(
     log: AuditLog, *, policy: str | None, run: str | None, limit: int, before: int | None = None
 ) -> MadePlans:
     """Give the plans that runs have made, the newest first."""
-    records = _records(log, run)
-    wanted = [
-        one
-        for one in reversed(records)
-        if (before is None or one.seq < before) and policy in (None, one.body.get("policy"))
-    ]
-    page = wanted[:limit]
+    if not log.is_there():
+        return MadePlans([], None)
+    said = () if policy is None else (f'"policy":{quoted(policy)}',)
+    page = log.find(Wanted(run=run, event=Event.PLAN_MADE, said=said), before=before, limit=limit)
     plans = [
         {
             "seq": one.seq,
@@ -67,9 +64,9 @@ def made_plans(
             "policy": str(one.body.get("policy", "")),
             **{word: one.body[word] for word in ("digest", "files", "bytes", "batches")},
         }
-        for one in page
+        for one in reversed(page.records)
     ]
-    return MadePlans(plans, page[-1].seq if len(wanted) > limit else None)
+    return MadePlans(plans, page.older)
 
 
 def plan_head(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
@@ -77,7 +74,7 @@ def plan_head(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
     storage = open_storage(settings.storage)
     head = read_head(storage, _manifest(storage, digest))
     policy = Policy.model_validate_json(head.policy) if head.policy else None
-    made = [one for one in _records(log, None) if one.body["digest"] == digest]
+    made = _made(log, digest)
     last = made[-1].body if made else {}
     return {
         **head.model_dump(include={"digest", "policy_digest", "files", "bytes", "batches"}),
@@ -89,7 +86,7 @@ def plan_head(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
         "scope_files": last.get("scope_files"),
         "scope_bytes": last.get("scope_bytes"),
         "truncated_by_guard": last.get("truncated_by_guard"),
-        "runs": [str(one.run) for one in made[-_MOST_RUNS:]],
+        "runs": [str(one.run) for one in made],
     }
 
 
@@ -112,7 +109,7 @@ def report_of(settings: Settings, log: AuditLog, digest: str) -> dict[str, Any]:
     """Count what is in a plan. Raises NoSuchPlan, InventoryGone and ManifestDamaged."""
     storage = open_storage(settings.storage)
     head = read_head(storage, _manifest(storage, digest))
-    made = [one for one in _records(log, None) if one.body["digest"] == digest]
+    made = _made(log, digest)
     if not made or head.policy is None:
         raise InventoryGone("No run has made this plan, so what it was made from is not known.")
     plan = Plan.model_validate({**made[-1].body, "policy_digest": head.policy_digest})
@@ -140,11 +137,12 @@ def _document(plan: Plan, report: PlanReport) -> dict[str, Any]:
     }
 
 
-def _records(log: AuditLog, run: str | None) -> list[Stored]:
-    """Give the records of plans in their order, the newest thousands."""
+def _made(log: AuditLog, digest: str) -> list[Stored]:
+    """Give the records of the newest runs that made a plan, in their order."""
     if not log.is_there():
         return []
-    return log.records(run=run, event=Event.PLAN_MADE, newest=True, limit=_MOST_LOOKED_AT)
+    said = (f'"digest":{quoted(digest)}',)
+    return log.find(Wanted(event=Event.PLAN_MADE, said=said), limit=_MOST_RUNS).records
 
 
 def _manifest(storage: Storage, digest: str) -> str:

@@ -35,7 +35,7 @@ class Routes:
             return []
         return [Wanted(self.name, policy.name, policy.name, _digest(table), _text(table), (table, policy))]
 
-    async def there(self, known: Iterable[str] = ()) -> list[There]:
+    async def there(self, known: Iterable[str] = (), policy: str | None = None) -> list[There]:
         """Give the routes that the router keeps."""
         status = await router_status(self._client, self._task_queue)
         return [There(self.name, one.policy, one.policy, _digest(one), _text(one)) for one in status.tables]

@@ -231,6 +231,7 @@ async def cancel(client: Client, run: str, *, actor: str, reason: str = "", keep
 
     The Hub's jobs in flight are cancelled or, with `keep_jobs`, watched to their own end.
     """
+    check_note(reason)
     return await _update(client, run, RunPolicy.cancel, Cancelling(actor=actor, reason=reason, keep_jobs=keep_jobs))
 
 
@@ -242,6 +243,7 @@ async def set_limits(client: Client, run: str, limits: NewLimits) -> RunStatus:
 
 async def skip_stage(client: Client, run: str, *, actor: str, reason: str = "", number: int | None = None) -> RunStatus:
     """Leave a stage of a campaign out, the one that waits or a later one; raises RunError when that cannot be."""
+    check_note(reason)
     return await _update(client, run, RunPolicy.skip_stage, SkippingStage(actor=actor, reason=reason, number=number))
 
 
@@ -256,6 +258,7 @@ async def retry_failed(
 
 async def decide(client: Client, run: str, *, actor: str, reason: str, digest: str, approved: bool) -> RunStatus:
     """Approve or reject the plan that a run waits with; raises RunError when that word cannot be taken."""
+    check_note(reason)
     decision = Decision(actor=actor, reason=reason, digest=digest, approved=approved)
     return await _update(client, run, RunPolicy.decide, decision)
 

@@ -20,7 +20,7 @@ async def schedules_go_on(settings: Settings) -> Finding | None:
     try:
         client = await connect(settings, within=5)
         now = datetime.now(UTC)
-        found = [one async for one in schedules.find(client, settings.task_queue)]
+        found = [one async for one in schedules.find(client, settings.task_queue, compare=False)]
         if not found:
             return None
         overdue = [one.id for one in found if one.until is not None and one.until - now < OVERDUE]

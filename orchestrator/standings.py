@@ -86,7 +86,7 @@ async def standings(engine: Engine, folder: Folder, only: str | None = None) -> 
             applied[name] = read_policy(engine.versions.read(current[name]), f"{name}, version {current[name].number}")
         except (VersionError, PolicyError) as error:
             trouble[name] = "; ".join(filter(None, (trouble.get(name), str(error))))
-    difference = await engine.applying.compare({**catalog, **applied})
+    difference = await engine.applying.compare({**catalog, **applied}, only=only)
     changes = {change.policy: change for change in (*difference.changes, *difference.orphans)}
     names = sorted({*changes, *current, *trouble})
     holds = holds_by_policy(engine, names)

@@ -44,7 +44,7 @@ class Watches:
             for entry in watch_entries(policy, version)
         ]
 
-    async def there(self, known: Iterable[str] = ()) -> list[There]:
+    async def there(self, known: Iterable[str] = (), policy: str | None = None) -> list[There]:
         """Give every entry of every watcher of ours; watchers of `known` entries may be too new for Temporal's list."""
         return [
             There(self.name, self._id(status.ref, entry), entry.policy, entry.digest, _text(entry))

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from workflows.policy import Policy
 
-MOST_REASON = 500
 
+def _noted(text: str) -> str:
+    if text:
+        from activities.holds import check_note
 
-def _one_line(text: str) -> str:
-    if len(text) > MOST_REASON or not text.isprintable():
-        raise typer.BadParameter(f"say it in one line of at most {MOST_REASON} characters")
+        check_note(text)
     return text
 
 
@@ -34,7 +34,7 @@ AsOfOption = Annotated[
 SiteOption = Annotated[
     str | None, typer.Option("--site", metavar="SITE", help="The site, for a policy that has several.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.", callback=_one_line)]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.", callback=_noted)]
 
 
 def read_policy(settings: "Settings", text: str) -> "Policy":
