@@ -6,7 +6,9 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,15 @@ def test_a_run_is_watched_live_until_it_ends_and_the_whole_as_long_as_one_likes(
             assert overview[0] == "overview" and run in [one["run"] for one in overview[1]["waiting"]]
             api.post(f"/runs/{run}/cancel", Role.OPERATOR, {"reason": "seen enough"})
     assert seen[-1] == "ended" and set(seen[:-1]) <= {"standing", "silent"}
+
+
+def test_what_is_sent_live_ends_with_the_token(api: ApiMachine) -> None:
+    short = api.token("eve", Role.VIEWER, timedelta(seconds=3))
+    headers, began = {"Authorization": f"Bearer {short}"}, time.monotonic()
+    with api.client.stream("GET", "/api/v1/live", headers=headers, timeout=30) as answer:
+        lines = list(answer.iter_lines())
+    assert "event: overview" in lines
+    assert time.monotonic() - began < 20
 
 
 def test_freezes_limits_and_the_quarantine_are_steered(api: ApiMachine) -> None:

@@ -5,6 +5,7 @@ A comment comes every 15 s while nothing changes. `Last-Event-ID` may be anythin
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from orchestrator.approvals import waiting_runs
 from orchestrator.engine import Engine
 from orchestrator.reporting.document import standing_document
 from orchestrator.run_pages import RunsWanted, known_run, page_of_runs
-from orchestrator.web.access import READS, Guarded, Who
+from orchestrator.web.access import READS, Caller, Guarded, Who
 from orchestrator.web.api.approvals import WaitingRun
 from orchestrator.web.api.holds import HoldLine, hold_line
 from orchestrator.web.api.runs import RunLine
@@ -29,6 +30,8 @@ from orchestrator.web.problems import declared, problem_of
 router = APIRouter(tags=["live"], route_class=Guarded, dependencies=[READS])
 OPEN_RUNS = 50
 OVERVIEW_EVERY = 2.0
+MAY_EVERY = 5.0
+"""Seconds between two looks whether the token is good still."""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "Server-sent events; each holds a whole state.", "content": {"text/event-stream": {}}}
 }
@@ -74,7 +77,7 @@ async def watch_overview(request: Request, who: Who) -> AsyncIterator[ServerSent
     async def look() -> tuple[str, Any]:
         return "overview", (await overview_of(there)).model_dump(mode="json")
 
-    async for event in _events(request, there, who.person, look, every=OVERVIEW_EVERY):
+    async for event in _events(request, there, who, look, every=OVERVIEW_EVERY):
         yield event
 
 
@@ -99,7 +102,7 @@ async def watch_run(
         standing = await there.board.look(now, run)
         return ("silent", {"run": run}) if standing is None else ("standing", standing_document(standing))
 
-    async for event in _events(request, there, who.person, look, ends_with="ended"):
+    async for event in _events(request, there, who, look, ends_with="ended"):
         yield event
 
 
@@ -127,12 +130,19 @@ async def _overview(there: Installation) -> Overview:
 
 
 async def _events(
-    request: Request, there: Installation, person: str, look: Any, *, every: float = 1.0, ends_with: str = ""
+    request: Request, there: Installation, who: Caller, look: Any, *, every: float = 1.0, ends_with: str = ""
 ) -> AsyncIterator[ServerSentEvent]:
-    """Look again and again, and send what changed; whatever goes wrong is said, and tried again."""
-    last = ""
-    async with there.live.connection(person):
+    """Look again and again, and send what changed; whatever goes wrong is said, and tried again.
+
+    It ends with the token of whoever looks.
+    """
+    last, looked = "", time.monotonic()
+    async with there.live.connection(who.person):
         async for _ in there.live.steps(every):
+            if time.monotonic() - looked > MAY_EVERY:
+                looked = time.monotonic()
+                if not await _may_still(there, who):
+                    return
             try:
                 name, state = await look()
             except Exception as error:
@@ -146,6 +156,12 @@ async def _events(
             yield ServerSentEvent(event=name, id=at, data=state, retry=RECONNECT_MS if first else None)
             if name == ends_with:
                 return
+
+
+async def _may_still(there: Installation, who: Caller) -> bool:
+    now = datetime.now(UTC)
+    token = await asyncio.to_thread(there.tokens.get, who.token) if who.token is not None else None
+    return now < who.expires and (token is None or token.trouble(now) is None)
 
 
 def _still(state: dict[str, Any]) -> dict[str, Any]:
