@@ -16,7 +16,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.routes import router
-from orchestrator.services import Service, accepts, free_port
+from orchestrator.services import Service, free_port
 from orchestrator.settings import load_settings
 from orchestrator.temporal import connect
 from orchestrator.web.signature import attributes_digest, sign, signed_headers
@@ -77,7 +77,7 @@ def a_door(folder: Path, *, temporal: str, secrets: str | None, queue: str) -> I
         **({} if secrets is None else {"ORCHESTRATOR_EVENT_SECRETS": secrets}),
     }
     command = [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)]
-    door = Process(Service("the door", command, folder / f"{queue}.log", "", environment, lambda: accepts(port)))
+    door = Process(Service("the door", command, folder / f"{queue}.log", "", environment, port))
     try:
         yield Door(f"http://127.0.0.1:{port}/events", queue, temporal)
     finally:
