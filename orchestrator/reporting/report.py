@@ -46,6 +46,7 @@ def make_report(settings: Settings, run: str, standing: Standing | None = None) 
         "rounds": [
             {
                 "number": one.body["number"],
+                "stage": one.body.get("stage", 1),
                 "files": one.body["files"],
                 "batches": one.body["batches"],
                 "started": one.at,

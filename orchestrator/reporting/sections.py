@@ -41,10 +41,11 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
     yield _errors(report)
     if len(report["rounds"]) > 0:
         rows = [
-            (str(one["number"]), f"{one['files']:,}", f"{one['batches']:,}", clock(one["started"]))
+            (str(one["stage"]), str(one["number"]), f"{one['files']:,}", f"{one['batches']:,}", clock(one["started"]))
             for one in report["rounds"]
         ]
-        yield Section("Rounds", table=Table(("Round", "Files", "Batches", "Started"), (True, True, True, False), rows))
+        columns = ("Stage", "Round", "Files", "Batches", "Started")
+        yield Section("Rounds", table=Table(columns, (True, True, True, True, False), rows))
     if report["slowest_jobs"]:
         yield _slowest(report)
     yield _people("Approvals", report["approvals"], "Nobody was asked, and nobody needed to be.")
