@@ -11,13 +11,14 @@ import typer
 from orchestrator.cli import show
 from orchestrator.cli.arguments import JsonOption, RunArgument, known_word
 from orchestrator.cli.connected import with_temporal
-from orchestrator.cli.endings import Refusal, plain
+from orchestrator.cli.endings import Ending, Refusal, plain
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from orchestrator.outcome_files import Wanted
     from orchestrator.settings import Settings
+    from orchestrator.stack import Stack
     from workflows.run import RunStatus
 
 _MANY = 1000
@@ -97,7 +98,7 @@ def _table(settings: "Settings", run: str) -> Iterator[Path | None]:
     try:
         count_files(settings, run)
     except NoOutcomes:
-        status = with_temporal(lambda client, _: _status_of_open(client, run))
+        status = with_temporal(lambda client, stack: _status_of_open(client, stack, run))
     else:
         yield None
         return
@@ -148,11 +149,18 @@ async def _named(client: "Client", run: str, settings: "Settings") -> str:
     return await named(client, run, settings)
 
 
-async def _status_of_open(client: "Client", run: str) -> "RunStatus":
+async def _status_of_open(client: "Client", stack: "Stack", run: str) -> "RunStatus":
     from orchestrator.cli.runs import has_ended
     from orchestrator.runs import run_report, run_status
+    from orchestrator.stack import TEMPORAL
 
     if not await has_ended(client, run):
+        if TEMPORAL in stack.owned:
+            raise Refusal(
+                f"run {run} is open, but no worker runs here to tell which of its files have ended. "
+                f"`orchestrator runs watch {run}` goes on with it; `orchestrator up` does so for good.",
+                Ending.UNREACHABLE,
+            )
         return await run_status(client, run)
     report = await run_report(client, run)
     if report.plan is None:
