@@ -147,7 +147,9 @@ def test_the_files_of_an_open_run_are_listed_so_far_and_each_leads_to_its_histor
     chrome: Browser, stage: Stage
 ) -> None:
     page = page_of(chrome, stage, "viewer")
-    page.goto(f"{stage.url}/runs/{stage.campaign}/files?outcome=done")
+    some = f"/runs/{stage.campaign}/files?outcome=done"
+    assert eventually(lambda: 'class="path"' in stage.get(some).text, 40), "no file of it was done"
+    page.goto(stage.url + some)
     expect(page.get_by_role("main")).to_contain_text("so far; what failed may still be tried again")
     first = page.locator("td.path a").first
     name = first.inner_text()

@@ -129,7 +129,7 @@ async def test_a_freeze_during_a_drain_starts_no_further_run_and_the_thaw_lets_i
     hub: LocalHub, watches: Watches, settings: Settings, holds: Holds
 ) -> None:
     hub.fill(54, size=FILE)
-    hub.faults(SLOW | {"action": {"kind": "slow", "seconds": 0.1}})
+    hub.faults(SLOW)  # The new files must be there before the first run has ended.
     await put(watches, a_drain(MARKS))
     await status_with(watches, run="drain-")
     hold = await asyncio.to_thread(holds.put, "freeze", actor="ann", reason="a fire drill", key="1")
